@@ -1,0 +1,1 @@
+"""The database migrations of Stageline, found by Alembic as a package."""
