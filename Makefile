@@ -1,0 +1,86 @@
+# The one door: `make help` lists what it can do. People and CI call the same targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+RUN := $(BIN)/python
+# Folders of hand-written Python that exist so far.
+SOURCES := $(wildcard engine server worker_sdk migrations cli tests tools examples benchmarks)
+# Each of these writes one page of docs/, and with --check says whether the page is fresh.
+PAGE_GENERATORS := $(wildcard tools/draw_*.py tools/document_*.py)
+# More arguments for pytest: make test ARGS='-k lease -x'
+ARGS ?=
+# Documents for the demo: make demo DOCS='notes.md https://example.org/'
+DOCS ?=
+
+.PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
+	verify test test-pg demo bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## Make .venv and install everything (fast when nothing changed)
+	@:
+
+.venv/.installed: pyproject.toml
+	@tools/bootstrap.sh .venv --editable '.[server,examples,dev]'
+
+.venv-gen/.installed: pyproject.toml
+	@tools/bootstrap.sh .venv-gen --group gen
+
+fmt: setup ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: setup ## Check style and formatting (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## Check the types (mypy, strict)
+	$(BIN)/mypy $(SOURCES)
+
+imports: setup ## Check that imports go one way (import-linter)
+	$(BIN)/lint-imports --config pyproject.toml
+
+protos-lint: setup ## Check the style and comments of the protos (buf)
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+gen: .venv-gen/.installed ## Generate protos/gen from protos/
+	tools/gen.sh
+
+gen-check: .venv-gen/.installed ## Check that protos/gen is fresh
+	@tools/check_gen_drift.sh
+
+breaking: setup ## Check that the protos break no client of the main branch
+	@tools/check_proto_breaking.sh
+
+thin: setup ## Check that a default install is thin: no server, no database
+	@$(RUN) tools/check_thin_install.py
+
+pages: setup ## Write the pages of docs/ that are made from code
+	@for page in $(PAGE_GENERATORS); do $(RUN) $$page; done
+
+pages-check: setup ## Check that those pages are fresh
+	@for page in $(PAGE_GENERATORS); do $(RUN) $$page --check; done
+
+verify: lint types imports protos-lint gen-check breaking pages-check thin ## Run every check that is not a test
+
+test: setup ## Run all tests
+	$(RUN) -m pytest $(ARGS)
+
+test-pg: setup ## Run the tests against STAGELINE_TEST_DATABASE_URL, or a private PostgreSQL
+	$(RUN) tools/with_postgres.py $(RUN) -m pytest -m 'not packaging' $(ARGS)
+
+demo: setup ## Process real documents with a dev server and a worker
+	$(RUN) -m examples.demo $(DOCS)
+
+bench: setup ## Measure stages per second and the latency of one idle run
+	$(RUN) -m benchmarks $(ARGS)
+
+clean: ## Remove environments, caches and builds (keeps the dev server's data)
+	rm -rf .venv .venv-gen build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
