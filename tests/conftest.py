@@ -1,0 +1,17 @@
+"""What holds for every test: the cost markers follow from where a test lives."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+# Folder under tests/ -> the marker that its tests carry (registered in pyproject.toml).
+MARKER_BY_FOLDER = {"acceptance": "acceptance", "packaging": "packaging"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, so that `-m 'not acceptance'` needs no discipline."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in MARKER_BY_FOLDER:
+            item.add_marker(MARKER_BY_FOLDER[folder])
