@@ -1,0 +1,113 @@
+"""Checks a request to create a run, before any transaction: every fault at once, or a run that can be accepted."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from stageline_engine import limits, payloads
+from stageline_engine.commands import CreateRun
+from stageline_engine.decide.create import AcceptedRun
+from stageline_engine.model.definition import RegisteredWorkflow
+from stageline_engine.rejections import FieldViolation, Reason, Rejection
+
+
+def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Rejection:
+    """Checks input, config, priority and labels against the workflow and the limits.
+
+    Args:
+        command: The request.
+        workflow: The version that the run would be pinned to.
+    """
+    wrong = (*_field_violations(command),)
+    if wrong:
+        names = ", ".join(violation.field for violation in wrong)
+        return Rejection(Reason.INVALID_FIELD, f"Out of limits: {names}.", {}, wrong)
+    value = payloads.parse(command.input, "input")
+    if isinstance(value, Rejection):
+        return value
+    wrong = payloads.violations(workflow.definition.input_schema, value, "input")
+    if wrong:
+        message = f"The input of workflow {command.workflow_name} breaks its schema in {len(wrong)} place(s)."
+        return Rejection(Reason.INVALID_INPUT, message, {"workflow_name": command.workflow_name}, wrong)
+    config = merged_config(command.config, workflow)
+    if isinstance(config, Rejection):
+        return config
+    return AcceptedRun(workflow, command.input.decode(), config, command.priority, command.labels)
+
+
+def merged_config(config: bytes, workflow: RegisteredWorkflow) -> str | Rejection:
+    """Merges a run's config over the stages' defaults, field by field, and checks every slice.
+
+    Args:
+        config: JSON text of an object keyed by stage id.
+        workflow: The run's version.
+
+    Returns:
+        JSON text with a slice for each stage.
+    """
+    given = payloads.parse(config, "config")
+    if isinstance(given, Rejection):
+        return given
+    if not isinstance(given, dict):
+        wrong: tuple[FieldViolation, ...] = (FieldViolation("config", "must be an object keyed by stage id"),)
+        return Rejection(Reason.INVALID_CONFIG, "config must be an object keyed by stage id.", {}, wrong)
+    merged: dict[str, Any] = {}
+    wrong = (*_unknown_stages(given, workflow), *_merge(given, workflow, merged))
+    if wrong:
+        message = f"The config of workflow {workflow.definition.name} is wrong in {len(wrong)} place(s)."
+        return Rejection(Reason.INVALID_CONFIG, message, {"workflow_name": workflow.definition.name}, wrong)
+    text = orjson.dumps(merged)
+    if len(text) > limits.PAYLOAD_INLINE_BYTES_MAX:
+        return payloads.too_large("config", len(text), limits.PAYLOAD_INLINE_BYTES_MAX)
+    return text.decode()
+
+
+def _unknown_stages(given: Mapping[str, Any], workflow: RegisteredWorkflow) -> Iterator[FieldViolation]:
+    known = workflow.definition.number_by_id
+    for stage_id in given:
+        if stage_id not in known:
+            yield FieldViolation(f"config.{stage_id}", f"no such stage; the stages are {', '.join(list(known)[:20])}")
+
+
+def _merge(given: Mapping[str, Any], workflow: RegisteredWorkflow, merged: dict[str, Any]) -> Iterator[FieldViolation]:
+    """Fills ``merged`` and yields what is wrong with any slice."""
+    for stage in workflow.definition.stages:
+        slice_ = given.get(stage.id, {})
+        field = f"config.{stage.id}"
+        if not isinstance(slice_, dict):
+            yield FieldViolation(field, "must be an object")
+            continue
+        value = {**orjson.loads(stage.default_config), **slice_}
+        yield from payloads.violations(stage.config_schema, value, field)
+        if value:
+            merged[stage.id] = value
+
+
+def _field_violations(command: CreateRun) -> Iterator[FieldViolation]:
+    if not limits.PRIORITY_MIN <= command.priority <= limits.PRIORITY_MAX:
+        bounds = f"{limits.PRIORITY_MIN} to {limits.PRIORITY_MAX}"
+        yield FieldViolation("priority", f"must be {bounds}, but is {command.priority}")
+    yield from request_id_violations(command.idempotency_key)
+    yield from label_violations(command.labels)
+
+
+def request_id_violations(key: str) -> Iterator[FieldViolation]:
+    """Yields what is wrong with an idempotency key."""
+    if len(key) > limits.REQUEST_ID_LENGTH_MAX:
+        yield FieldViolation("request_id", f"{len(key)} characters, limit {limits.REQUEST_ID_LENGTH_MAX}")
+    if "\0" in key:
+        yield FieldViolation("request_id", "contains the character U+0000")
+
+
+def label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:
+    """Yields what is wrong with labels."""
+    if len(labels) > limits.LABELS_MAX:
+        yield FieldViolation("labels", f"{len(labels)} entries, limit {limits.LABELS_MAX}")
+    for key, value in labels.items():
+        if not 0 < len(key) <= limits.LABEL_KEY_LENGTH_MAX:
+            yield FieldViolation("labels", f"a key has {len(key)} characters, allowed 1 to {limits.LABEL_KEY_LENGTH_MAX}")
+        elif len(value) > limits.LABEL_VALUE_LENGTH_MAX:
+            yield FieldViolation(f"labels.{key}", f"{len(value)} characters, limit {limits.LABEL_VALUE_LENGTH_MAX}")
+        if "\0" in key or "\0" in value:
+            yield FieldViolation("labels", "contains the character U+0000")

@@ -1,0 +1,53 @@
+"""What each event of a run makes of it."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from stageline_engine import events
+from stageline_engine.apply.focus import Focus
+from stageline_engine.model.run import RUN_TRANSITIONS
+from stageline_engine.model.transitions import follow
+
+
+def run_created(focus: Focus, event: events.RunCreated, now: datetime) -> Focus:
+    """A run begins to exist."""
+    return focus._replace(run=event.run)
+
+
+def run_started(focus: Focus, event: events.RunStarted, now: datetime) -> Focus:
+    """The run leaves PENDING."""
+    run = focus.existing_run()
+    return focus._replace(run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunStarted"), started_at=now))
+
+
+def run_advanced(focus: Focus, event: events.RunAdvanced, now: datetime) -> Focus:
+    """The counters turn to the new group."""
+    run = focus.existing_run()
+    return focus._replace(
+        run=replace(
+            run,
+            state=follow(RUN_TRANSITIONS, run.state, "RunAdvanced"),
+            current_group=event.group,
+            open_stages=len(event.stage_ids),
+            failed_stages=0,
+        )
+    )
+
+
+def run_completed(focus: Focus, event: events.RunCompleted, now: datetime) -> Focus:
+    """The run ends well."""
+    run = focus.existing_run()
+    return focus._replace(run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunCompleted"), ended_at=now))
+
+
+def run_failed(focus: Focus, event: events.RunFailed, now: datetime) -> Focus:
+    """The run ends with the first error of its group."""
+    run = focus.existing_run()
+    state = follow(RUN_TRANSITIONS, run.state, "RunFailed")
+    return focus._replace(run=replace(run, state=state, ended_at=now, error=event.error))
+
+
+def run_cancelled(focus: Focus, event: events.RunCancelled, now: datetime) -> Focus:
+    """The run ends because somebody said so."""
+    run = focus.existing_run()
+    return focus._replace(run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunCancelled"), ended_at=now))

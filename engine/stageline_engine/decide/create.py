@@ -1,0 +1,44 @@
+"""Accepting a run: it begins with its first group ready, in the same transaction."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from stageline_engine import events
+from stageline_engine.decide.advance import start_group
+from stageline_engine.model.definition import RegisteredWorkflow
+from stageline_engine.model.run import RunRow, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRun:
+    """A creation whose every field has been checked; config has the stages' defaults merged in."""
+
+    workflow: RegisteredWorkflow
+    input: str
+    config: str
+    priority: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide_create(accepted: AcceptedRun, run_id: UUID, now: datetime) -> Iterator[events.Event]:
+    """Yields the birth of a run and the start of its first group."""
+    workflow = accepted.workflow
+    run = RunRow(
+        id=run_id,
+        namespace=workflow.namespace,
+        workflow_name=workflow.definition.name,
+        workflow_version=workflow.version,
+        state=RunState.PENDING,
+        priority=accepted.priority,
+        current_group=0,
+        open_stages=0,
+        failed_stages=0,
+        event_sequence=0,
+        version=0,
+        created_at=now,
+    )
+    yield events.RunCreated(run, accepted.input, accepted.config, accepted.labels)
+    yield events.RunStarted()
+    yield from start_group(workflow, 1)

@@ -1,0 +1,117 @@
+"""``job.lease`` for a batch, and the eager hand-over of jobs that any batch made ready."""
+
+from collections.abc import Mapping, Sequence
+
+from stageline_engine.commands import JobOffer, LeaseDemand, LeasedJobs, LeaseJobs, LeaseReference
+from stageline_engine.decide.lease import Urgency, assign, decide_start
+from stageline_engine.handlers.context import Batch
+from stageline_engine.limits import COMMANDS_PER_BATCH_MAX, OFFER_OUTPUTS_BYTES_MAX
+from stageline_engine.model.job import JobRow, JobState
+from stageline_engine.ports import ClaimedJob, InputRequest, JobInputs, LoadedRun
+
+
+async def lease_jobs(batch: Batch, commands: Sequence[LeaseJobs]) -> list[LeasedJobs]:
+    """Leases ready jobs to the sessions that can take them."""
+    return [await _lease(batch, command.demands) for command in commands]
+
+
+async def _lease(batch: Batch, demands: Sequence[LeaseDemand]) -> LeasedJobs:
+    leased, contended = 0, False
+    for routes in sorted({demand.route_ids for demand in demands}):
+        takers = [demand for demand in demands if demand.route_ids == routes]
+        slots = min(sum(demand.slots for demand in takers), COMMANDS_PER_BATCH_MAX)
+        claim = await batch.work.claim_jobs(routes, slots)
+        contended |= claim.contended
+        fresh = [claimed for claimed in claim.jobs if not _known(batch, claimed.job)]
+        for claimed in fresh:
+            await _take(batch, claimed)
+        leased += _start(batch, [claimed.job for claimed in fresh], takers)
+    return LeasedJobs(leased, contended)
+
+
+def _known(batch: Batch, job: JobRow) -> bool:
+    """Whether an earlier claim of this batch has the job: sets of routes may overlap, and nothing is written yet."""
+    records = batch.space.runs.get(job.run_id)
+    return records is not None and job.stage_number in records.read_jobs
+
+
+async def _take(batch: Batch, claimed: ClaimedJob) -> None:
+    records = batch.space.runs.get(claimed.run.id)
+    if records is None:
+        await batch.take(LoadedRun(claimed.run, (claimed.stage,), (claimed.job,)))
+    else:
+        records.include(claimed.stage, claimed.job)
+
+
+async def hand_over(batch: Batch, demands: Sequence[LeaseDemand]) -> None:
+    """Leases jobs that this batch made ready to sessions with free slots, unless more urgent ones wait."""
+    ready = list(batch.space.ready_jobs())
+    if not ready or not demands:
+        return
+    routes = {route_id for demand in demands for route_id in demand.route_ids}
+    if any(job.route_id in routes for job in ready):
+        _start(batch, ready, demands, await batch.work.queue_heads(routes))
+
+
+def _start(batch: Batch, jobs: Sequence[JobRow], demands: Sequence[LeaseDemand], heads: Mapping[int, Urgency] | None = None) -> int:
+    assigned = assign(jobs, demands, heads)
+    for job, session_id in assigned:
+        view = batch.space.runs[job.run_id].view()
+        started = decide_start(view, job.stage_number, session_id, batch.ids.new_token())
+        batch.space.apply_all(job.run_id, [started])
+    return len(assigned)
+
+
+def leased_now(batch: Batch) -> list[JobRow]:
+    """Jobs that were leased in this batch."""
+    return [
+        job
+        for records in batch.space.runs.values()
+        for number, job in records.jobs.items()
+        if job.state is JobState.LEASED and job is not records.read_jobs.get(number)
+    ]
+
+
+def input_request(batch: Batch, job: JobRow) -> InputRequest:
+    """What the worker of a leased job needs: the outputs of the group before, then those that it declares."""
+    records = batch.space.runs[job.run_id]
+    definition = records.workflow.definition
+    stage = definition.stages[job.stage_number - 1]
+    group = records.stages[job.stage_number].group_number
+    numbers = list(definition.numbers_of_group(group - 1)) if group > 1 else []
+    numbers += [number for name in stage.dependencies if (number := definition.number_by_id[name]) not in numbers]
+    return InputRequest(job.run_id, job.stage_number, stage.id, group == 1, tuple(numbers), OFFER_OUTPUTS_BYTES_MAX)
+
+
+def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:
+    """The message to the worker that a leased job was given to."""
+    records = batch.space.runs[job.run_id]
+    view = records.view()
+    stage, definition = view.stages[job.stage_number], view.definition_of(job.stage_number)
+    group = stage.group_number
+    before = tuple(records.workflow.definition.numbers_of_group(group - 1)) if group > 1 else ()
+    return JobOffer(
+        lease=lease_reference(job),
+        namespace=view.run.namespace,
+        workflow_name=view.run.workflow_name,
+        workflow_version=view.run.workflow_version,
+        stage_id=stage.stage_id,
+        kind=job.kind,
+        generation=stage.generation,
+        attempt=stage.attempt,
+        delivery=stage.delivery,
+        priority=job.priority,
+        start_to_close=definition.timeouts.start_to_close,
+        config=inputs.config,
+        run_input=inputs.run_input,
+        input_stage_numbers=before,
+        outputs=inputs.outputs,
+        group_number=group,
+    )
+
+
+def lease_reference(job: JobRow) -> LeaseReference:
+    """Names the lease of a leased job."""
+    if job.session_id is None or job.lease_token is None:
+        raise ValueError(f"job {job.run_id}/{job.stage_number} is not leased")
+    return LeaseReference(job.session_id, job.lease_token, job.run_id, job.stage_number)

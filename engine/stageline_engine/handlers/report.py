@@ -1,0 +1,75 @@
+"""``job.report`` and progress for a batch."""
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+from stageline_engine import events, payloads
+from stageline_engine.commands import (
+    Disposition,
+    JobReportRecorded,
+    ProgressRecorded,
+    ReportJob,
+    ReportProgress,
+)
+from stageline_engine.decide.report import check_outcome, decide_report, judge
+from stageline_engine.handlers.context import Batch
+from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
+
+
+async def report_jobs(batch: Batch, commands: Sequence[ReportJob]) -> list[JobReportRecorded]:
+    """Records reports, with all that follows from each: retry, next group, the end of the run."""
+    await batch.load(_stages_by_run(commands))
+    await _load_closing_outputs(batch, commands)
+    return [_report(batch, command) for command in commands]
+
+
+def _report(batch: Batch, command: ReportJob) -> JobReportRecorded:
+    view = batch.space.view(command.run_id)
+    disposition = judge(view, command.namespace, command.stage_number, command.lease_token)
+    if view is None or disposition is not Disposition.RECORDED:
+        return JobReportRecorded(disposition)
+    definition = view.definition_of(command.stage_number)
+    outcome, note = check_outcome(definition, command.outcome, payloads.check_output)
+    happened = decide_report(view, command, outcome, batch.space.now, batch.ids.chance())
+    batch.space.apply_all(command.run_id, happened)
+    return JobReportRecorded(disposition, note)
+
+
+def _stages_by_run(commands: Sequence[ReportJob] | Sequence[ReportProgress]) -> dict[UUID, frozenset[int]]:
+    wanted: dict[UUID, set[int]] = {}
+    for command in commands:
+        wanted.setdefault(command.run_id, set()).add(command.stage_number)
+    return {run_id: frozenset(numbers) for run_id, numbers in wanted.items()}
+
+
+async def _load_closing_outputs(batch: Batch, commands: Sequence[ReportJob]) -> None:
+    """Reads the other outputs of last groups that this batch may complete: the run's last event tells its output."""
+    counts = Counter(command.run_id for command in commands)
+    wanted = {}
+    for run_id, records in batch.space.runs.items():
+        run, definition = records.view().run, records.workflow.definition
+        numbers = definition.numbers_of_group(run.current_group)
+        closing = run.current_group == len(definition.groups) and run.open_stages <= counts[run_id]
+        if closing and len(numbers) > 1:
+            wanted[run_id] = numbers
+    if wanted:
+        for (run_id, number), text in (await batch.work.load_outputs(wanted, EVENT_OUTPUT_BYTES_MAX)).items():
+            batch.space.runs[run_id].group_outputs[number] = text
+
+
+async def report_progress(batch: Batch, commands: Sequence[ReportProgress]) -> list[ProgressRecorded]:
+    """Tells watchers how far leased jobs are."""
+    await batch.load(_stages_by_run(commands))
+    results = []
+    for command in commands:
+        view = batch.space.view(command.run_id)
+        disposition = judge(view, command.namespace, command.stage_number, command.lease_token)
+        if view is not None and disposition is Disposition.RECORDED:
+            stage_id = view.stages[command.stage_number].stage_id
+            progress = events.StageProgressed(
+                command.stage_number, stage_id, command.fraction, command.message, command.details
+            )
+            batch.space.apply_all(command.run_id, [progress])
+        results.append(ProgressRecorded(disposition is Disposition.RECORDED))
+    return results

@@ -1,0 +1,93 @@
+"""``run.cancel`` and ``run.transition`` for a batch."""
+
+import hashlib
+from collections.abc import Sequence
+
+import orjson
+
+from stageline_engine import events
+from stageline_engine.acceptance import request_id_violations
+from stageline_engine.commands import CancelRun, RunCancellation, RunTransition, TransitionRun
+from stageline_engine.decide.advance import settle_group
+from stageline_engine.decide.cancel import decide_cancel
+from stageline_engine.handlers.context import Batch
+from stageline_engine.handlers.idempotency import KeyReservations
+from stageline_engine.limits import CANCEL_REASON_LENGTH_MAX, EVENT_OUTPUT_BYTES_MAX
+from stageline_engine.model.run import RunState
+from stageline_engine.ports import ALL_STAGES
+from stageline_engine.rejections import FieldViolation, Reason, Rejection
+
+CANCEL = "run.cancel"
+
+
+async def cancel_runs(batch: Batch, commands: Sequence[CancelRun]) -> list[RunCancellation | Rejection]:
+    """Ends runs with their open stages and live jobs."""
+    keys = await KeyReservations.reserve(batch, CANCEL, commands)
+    await batch.load({command.run_id: ALL_STAGES for command in commands})
+    return [_cancel(batch, command, keys) for command in commands]
+
+
+def _cancel(batch: Batch, command: CancelRun, keys: KeyReservations) -> RunCancellation | Rejection:
+    refusal = _refusal(command)
+    if refusal is not None:
+        return refusal
+    fingerprint = hashlib.sha256(orjson.dumps([str(command.run_id), command.reason])).digest()
+    known = keys.known_result(command, fingerprint)
+    if isinstance(known, Rejection):
+        return known
+    if known is not None:
+        cancelled, state = orjson.loads(known)
+        return RunCancellation(cancelled, RunState(state))
+    view = batch.space.view(command.run_id)
+    if view is None or view.run.namespace != command.namespace:
+        return run_not_found(command.namespace, str(command.run_id))
+    cancelled = not view.run.state.terminal
+    batch.space.apply_all(command.run_id, decide_cancel(view, command.reason))
+    state = batch.space.runs[command.run_id].view().run.state
+    keys.remember(command, fingerprint, orjson.dumps([cancelled, state.value]))
+    return RunCancellation(cancelled, state)
+
+
+def _refusal(command: CancelRun) -> Rejection | None:
+    wrong = list(request_id_violations(command.idempotency_key))
+    if len(command.reason) > CANCEL_REASON_LENGTH_MAX:
+        wrong.append(FieldViolation("reason", f"{len(command.reason)} characters, limit {CANCEL_REASON_LENGTH_MAX}"))
+    if "\0" in command.reason:
+        wrong.append(FieldViolation("reason", "contains the character U+0000"))
+    if not wrong:
+        return None
+    names = ", ".join(violation.field for violation in wrong)
+    return Rejection(Reason.INVALID_FIELD, f"Out of limits: {names}.", {}, tuple(wrong))
+
+
+def run_not_found(namespace: str, run_id: str) -> Rejection:
+    """The rejection of a run id that is unknown in a namespace."""
+    facts = {"namespace": namespace, "run_id": run_id}
+    return Rejection(Reason.RUN_NOT_FOUND, f"There is no run {run_id} in namespace {namespace!r}.", facts)
+
+
+async def transition_runs(batch: Batch, commands: Sequence[TransitionRun]) -> list[RunTransition | Rejection]:
+    """Brings runs to where their rows say that they should be."""
+    await batch.load({command.run_id: ALL_STAGES for command in commands})
+    return [await _transition(batch, command) for command in commands]
+
+
+async def _transition(batch: Batch, command: TransitionRun) -> RunTransition | Rejection:
+    view = batch.space.view(command.run_id)
+    if view is None:
+        return run_not_found("", str(command.run_id))
+    if view.run.state is not RunState.RUNNING:
+        return RunTransition("noop")
+    numbers = view.workflow.definition.numbers_of_group(view.run.current_group)
+    outputs = await batch.work.load_outputs({command.run_id: numbers}, EVENT_OUTPUT_BYTES_MAX)
+    batch.space.runs[command.run_id].group_outputs.update({number: text for (_, number), text in outputs.items()})
+    happened = list(settle_group(view))
+    batch.space.apply_all(command.run_id, happened)
+    return RunTransition(_ACTIONS[type(happened[0])] if happened else "noop")
+
+
+_ACTIONS: dict[type, str] = {
+    events.RunAdvanced: "advanced",
+    events.RunCompleted: "completed",
+    events.RunFailed: "failed",
+}

@@ -1,0 +1,156 @@
+"""The kernel: a command goes in, state changes and events come out.
+
+This is the one place where loading, deciding, applying and committing meet. Everything is a batch; one command is a
+batch of one. There are no timers, signals or threads in here, and nothing of the outside but the ports.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
+
+from stageline_engine import commands
+from stageline_engine.errors import ConcurrentChangeError
+from stageline_engine.handlers.context import Batch
+from stageline_engine.handlers.create import create_runs
+from stageline_engine.handlers.lease import hand_over, input_request, lease_jobs, leased_now, offer
+from stageline_engine.handlers.maintenance import promote_jobs, reap_stale_leases
+from stageline_engine.handlers.report import report_jobs, report_progress
+from stageline_engine.handlers.runs import cancel_runs, transition_runs
+from stageline_engine.ports import Clock, IdSource, Persistence, WorkflowRegistry
+from stageline_engine.rejections import Rejection
+from stageline_engine.workspace import Workspace
+
+Handler = Callable[[Batch, Sequence[Any]], Awaitable[Sequence[Any]]]
+Result = TypeVar("Result")
+
+HANDLERS: Mapping[type, Handler] = {
+    commands.CreateRun: create_runs,
+    commands.CancelRun: cancel_runs,
+    commands.TransitionRun: transition_runs,
+    commands.LeaseJobs: lease_jobs,
+    commands.ReportJob: report_jobs,
+    commands.ReportProgress: report_progress,
+    commands.ReapStaleLeases: reap_stale_leases,
+    commands.PromoteJobs: promote_jobs,
+}
+
+CONFLICT_RETRIES_MAX = 5
+"""Times that a batch is tried again after a concurrent change. Locks make one rare; more than a few are a bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched(Generic[Result]):
+    """A committed batch.
+
+    Attributes:
+        results: One for each command, in order: its result, or why it was refused.
+        effects: What the commit means for sessions, watchers and timers.
+    """
+
+    results: Sequence[Result | Rejection]
+    effects: commands.Effects
+
+
+class Kernel:
+    """The command dispatcher. Safe to use from many tasks at once: each batch is a transaction of its own."""
+
+    def __init__(
+        self, persistence: Persistence, registry: WorkflowRegistry, clock: Clock, ids: IdSource
+    ) -> None:
+        """Takes the ports.
+
+        Args:
+            persistence: The transactional state.
+            registry: Stored definitions; may cache, as they never change.
+            clock: The one source of time.
+            ids: The source of ids, secrets and chance.
+        """
+        self._persistence = persistence
+        self._registry = registry
+        self._clock = clock
+        self._ids = ids
+
+    @overload
+    async def dispatch_many(
+        self, batch: Sequence[commands.CreateRun], demands: Sequence[commands.LeaseDemand] = ...
+    ) -> Dispatched[commands.RunCreation]: ...
+    @overload
+    async def dispatch_many(self, batch: Sequence[commands.CancelRun]) -> Dispatched[commands.RunCancellation]: ...
+    @overload
+    async def dispatch_many(self, batch: Sequence[commands.TransitionRun]) -> Dispatched[commands.RunTransition]: ...
+    @overload
+    async def dispatch_many(self, batch: Sequence[commands.LeaseJobs]) -> Dispatched[commands.LeasedJobs]: ...
+    @overload
+    async def dispatch_many(
+        self, batch: Sequence[commands.ReportJob], demands: Sequence[commands.LeaseDemand] = ...
+    ) -> Dispatched[commands.JobReportRecorded]: ...
+    @overload
+    async def dispatch_many(self, batch: Sequence[commands.ReportProgress]) -> Dispatched[commands.ProgressRecorded]: ...
+    @overload
+    async def dispatch_many(self, batch: Sequence[commands.ReapStaleLeases]) -> Dispatched[commands.StaleLeasesReaped]: ...
+    @overload
+    async def dispatch_many(self, batch: Sequence[commands.PromoteJobs]) -> Dispatched[commands.JobsPromoted]: ...
+
+    async def dispatch_many(
+        self, batch: Sequence[Any], demands: Sequence[commands.LeaseDemand] = ()
+    ) -> Dispatched[Any]:
+        """Carries out commands of one kind in one transaction. A refused one does not hurt its neighbours.
+
+        Args:
+            batch: Commands of one kind, at least one, at most ``COMMANDS_PER_BATCH_MAX``.
+            demands: Sessions with free slots: jobs that the batch makes ready are leased to them in the same
+                transaction where no more urgent job waits.
+
+        Returns:
+            The results and the effects, after the commit.
+
+        Raises:
+            StorageUnavailableError: The database is away. The batch may or may not have been committed; every command
+                is safe to send again with its key or token.
+            ConcurrentChangeError: Rows kept changing under the batch; nothing was written.
+        """
+        for tries_left in reversed(range(CONFLICT_RETRIES_MAX)):
+            try:
+                return await self._dispatch(batch, demands)
+            except ConcurrentChangeError:
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _dispatch(self, batch: Sequence[Any], demands: Sequence[commands.LeaseDemand]) -> Dispatched[Any]:
+        async with self._persistence.begin() as work:
+            space = Workspace(self._clock.now(), self._ids.new_id())
+            context = Batch(work, space, self._registry, self._ids)
+            results = await HANDLERS[type(batch[0])](context, batch)
+            await hand_over(context, demands)
+            leased = leased_now(context)
+            inputs = await work.commit(space.changes(), [input_request(context, job) for job in leased])
+        offers = tuple(offer(context, job, given) for job, given in zip(leased, inputs, strict=True))
+        return Dispatched(results, _effects(space, offers))
+
+    @overload
+    async def dispatch(self, command: commands.CreateRun) -> commands.RunCreation | Rejection: ...
+    @overload
+    async def dispatch(self, command: commands.CancelRun) -> commands.RunCancellation | Rejection: ...
+    @overload
+    async def dispatch(self, command: commands.TransitionRun) -> commands.RunTransition | Rejection: ...
+    @overload
+    async def dispatch(self, command: commands.ReportJob) -> commands.JobReportRecorded | Rejection: ...
+    @overload
+    async def dispatch(self, command: commands.ReapStaleLeases) -> commands.StaleLeasesReaped | Rejection: ...
+    @overload
+    async def dispatch(self, command: commands.PromoteJobs) -> commands.JobsPromoted | Rejection: ...
+
+    async def dispatch(self, command: Any) -> Any:
+        """Carries out one command: a batch of one. See ``dispatch_many``."""
+        return (await self.dispatch_many([command])).results[0]
+
+
+def _effects(space: Workspace, offers: tuple[commands.JobOffer, ...]) -> commands.Effects:
+    return commands.Effects(
+        offers=offers,
+        ready_routes=frozenset({job.route_id for job in space.ready_jobs()} | space.promoted_routes),
+        stopped=tuple(space.stopped),
+        touched_runs=space.touched_runs(),
+        wake_at=space.delayed_until(),
+    )

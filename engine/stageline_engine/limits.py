@@ -1,0 +1,85 @@
+"""Every bound of the system, each with its reason.
+
+A limit is met with a typed rejection that names it and the size it was given. The wire tells workers the ones that
+concern them (``Welcome``) and clients all of them (``AdminService.GetServerInfo``).
+"""
+
+from datetime import timedelta
+
+FRAME_BYTES_MAX = 1024 * 1024
+"""One message on a worker stream. gRPC's default receive limit is 4 MiB; a quarter of it keeps head-of-line waits short."""
+
+PAYLOAD_INLINE_BYTES_MAX = 128 * 1024
+"""One input, output, config or suspended state inside a message or a row. Above it Postgres rows and frames both suffer."""
+
+OFFER_OUTPUTS_BYTES_MAX = 128 * 1024
+"""Earlier outputs sent along with one job. A worker fetches the rest on demand, so that one offer fits in a frame."""
+
+EVENT_OUTPUT_BYTES_MAX = PAYLOAD_INLINE_BYTES_MAX
+"""The run's output inside ``workflow:completed``. A larger one is left out and said to be; the run itself has it."""
+
+STAGES_PER_WORKFLOW_MAX = 2000
+"""Stages in one definition: twice the widest group, so that a join and its neighbours always fit."""
+
+STAGES_PER_GROUP_MAX = 1000
+"""Parallel stages in one group; each costs one row and one report, never a scan of its siblings."""
+
+DEFINITION_BYTES_MAX = 4 * 1024 * 1024
+"""One registered definition with all its schemas; it must pass through one unary call."""
+
+NAME_LENGTH_MAX = 128
+"""Workflow names, stage ids, namespaces and worker names: they are keys in indexes and labels in metrics."""
+
+NAME_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?"
+"""Lower case, digits, dot, dash and underscore, no separator at either end: safe in URLs, file names and metrics."""
+
+REQUEST_ID_LENGTH_MAX = 128
+"""An idempotency key: room for a UUID with a prefix; it is part of an index."""
+
+PRIORITY_MIN = 0
+PRIORITY_MAX = 100
+PRIORITY_DEFAULT = 5
+"""Higher runs first. A small closed range keeps the queue's index selective and its meaning plain."""
+
+LABELS_MAX = 64
+LABEL_KEY_LENGTH_MAX = 63
+LABEL_VALUE_LENGTH_MAX = 255
+"""Labels of a run or a worker: the sizes users know from Kubernetes."""
+
+ERROR_MESSAGE_LENGTH_MAX = 4 * 1024
+ERROR_STACK_LENGTH_MAX = 16 * 1024
+"""A failure's text as it is stored; longer ones are cut and say so, since a failure must always be recordable."""
+
+LOG_MESSAGE_LENGTH_MAX = 16 * 1024
+"""One log line; longer ones are cut and say so."""
+
+PROGRESS_MESSAGE_LENGTH_MAX = 1024
+"""The text beside a progress fraction."""
+
+CANCEL_REASON_LENGTH_MAX = 1024
+"""Why a run was cancelled, as a person wrote it."""
+
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 1000
+"""Items in one page of a list."""
+
+COMMANDS_PER_BATCH_MAX = 500
+"""Commands in one transaction: beyond it commits gain nothing and locks are held longer (measured: 200 to 500 is flat)."""
+
+SLOTS_PER_SESSION_MAX = 10_000
+"""Jobs that one worker session may hold."""
+
+ATTEMPTS_MAX = 100
+"""Tries of one stage that a retry policy may ask for."""
+
+DELIVERIES_PER_ATTEMPT_MAX = 5
+"""Times one attempt is handed out without an outcome before the stage fails as poison: it has killed that many workers."""
+
+RETRY_BACKOFF_MAX = timedelta(days=1)
+"""The longest wait between two attempts."""
+
+SESSION_TIMEOUT = timedelta(seconds=30)
+"""Silence after which a session is dead and its leases are handed to others."""
+
+HEARTBEAT_INTERVAL = timedelta(seconds=10)
+"""How often a silent worker must say something: three chances within a session's time-out."""

@@ -1,0 +1,1 @@
+"""The state of the system as values, and the tables of what may follow what."""

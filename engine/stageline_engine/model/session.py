@@ -1,0 +1,37 @@
+"""A session: one worker's stream, with its identity. It owns leases: a job's lease is stale when its session is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One row of ``sessions``.
+
+    Attributes:
+        id: UUIDv7 given by the server; the worker names it when it comes back.
+        namespace: The tenant.
+        worker_name: What the worker calls itself, such as ``host-1.4711``.
+        server_id: The server that its stream is on.
+        slots: Jobs that it takes at a time.
+        sdk: Name and version of its SDK.
+        labels: What it says of itself, for routing and for people.
+        connected_at: When the present stream began.
+        expires_at: When its leases become stale unless it is heard of.
+        ended_at: When it said goodbye or was given up; None while it lives.
+        end_reason: Why, from the closed list of disconnect reasons.
+    """
+
+    id: UUID
+    namespace: str
+    worker_name: str
+    server_id: str
+    slots: int
+    sdk: str
+    connected_at: datetime
+    expires_at: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ended_at: datetime | None = None
+    end_reason: str = ""

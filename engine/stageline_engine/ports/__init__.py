@@ -1,0 +1,59 @@
+"""What the engine needs of the world. Each port says what is atomic and what may fail.
+
+Adapters live in ``stageline_engine.adapters``; one conformance suite runs over all of them. Any method may raise
+``StorageUnavailableError`` where its dependency cannot be reached.
+"""
+
+from stageline_engine.ports.clock import Clock, IdSource
+from stageline_engine.ports.persistence import (
+    ALL_STAGES,
+    Claim,
+    ClaimedJob,
+    InputRequest,
+    JobInputs,
+    LoadedRun,
+    OutboxBatch,
+    Persistence,
+    Selection,
+    UnitOfWork,
+)
+from stageline_engine.ports.queries import (
+    LogLine,
+    LogStore,
+    RunDetails,
+    RunFilter,
+    RunPage,
+    RunQueries,
+    StageDetails,
+)
+from stageline_engine.ports.registry import WorkflowRegistry
+from stageline_engine.ports.sessions import SessionStore
+from stageline_engine.ports.sink import EventSink
+from stageline_engine.ports.transport import Hint, JobTransport
+
+__all__ = [
+    "ALL_STAGES",
+    "Claim",
+    "ClaimedJob",
+    "Clock",
+    "EventSink",
+    "Hint",
+    "IdSource",
+    "InputRequest",
+    "JobInputs",
+    "JobTransport",
+    "LoadedRun",
+    "LogLine",
+    "LogStore",
+    "OutboxBatch",
+    "Persistence",
+    "RunDetails",
+    "RunFilter",
+    "RunPage",
+    "RunQueries",
+    "Selection",
+    "SessionStore",
+    "StageDetails",
+    "UnitOfWork",
+    "WorkflowRegistry",
+]

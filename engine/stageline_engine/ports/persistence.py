@@ -1,0 +1,164 @@
+"""The transactional state: runs, stages, jobs, events, idempotency keys.
+
+The lock order is part of the contract: whoever changes a run, its stages or its jobs holds the run's lock. Locks are
+taken in run-id order, or passed over where they cannot be had at once, so that batches of several servers never deadlock.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from stageline_engine.decide.lease import Urgency
+from stageline_engine.model.job import JobRow
+from stageline_engine.model.run import RunRow
+from stageline_engine.model.stage import StageRow
+from stageline_engine.records import ChangeSet, EventRow, JobKey, KeyRecord
+
+Selection = frozenset[int]
+"""Numbers of the stages to load with a run."""
+
+ALL_STAGES: Selection = frozenset({0})
+"""Every stage of the run."""
+
+
+class LoadedRun(NamedTuple):
+    """A locked run with the selected stages and their live jobs."""
+
+    run: RunRow
+    stages: Sequence[StageRow]
+    jobs: Sequence[JobRow]
+
+
+class ClaimedJob(NamedTuple):
+    """A ready job with its stage and run; all three are locked."""
+
+    run: RunRow
+    stage: StageRow
+    job: JobRow
+
+
+class Claim(NamedTuple):
+    """Ready jobs, the most urgent first; ``contended`` where others were passed over since their run was locked."""
+
+    jobs: Sequence[ClaimedJob]
+    contended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InputRequest:
+    """What a leased job's worker needs.
+
+    Attributes:
+        run_id: The run.
+        stage_number: The stage.
+        stage_id: Selects the stage's slice of the config.
+        with_run_input: Whether the run's input is the stage's input.
+        output_numbers: Stages whose outputs to send, the most needed first.
+        outputs_bytes_max: Outputs are taken in that order as long as their sum stays within this.
+    """
+
+    run_id: UUID
+    stage_number: int
+    stage_id: str
+    with_run_input: bool
+    output_numbers: tuple[int, ...]
+    outputs_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobInputs:
+    """JSON texts for one leased job; ``outputs`` by stage number, as far as they fit."""
+
+    config: str
+    run_input: str | None
+    outputs: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxBatch:
+    """Consecutive unpublished events of one run; ``tries`` is how often the first was refused."""
+
+    run_id: UUID
+    events: Sequence[EventRow]
+    tries: int
+
+
+class UnitOfWork(Protocol):
+    """One transaction: load (which locks), decide in memory, commit. Left without ``commit``, nothing happened."""
+
+    async def load_runs(self, wanted: Mapping[UUID, Selection]) -> Sequence[LoadedRun]:
+        """Locks runs in id order and reads them with the selected stages; those that do not exist are left out."""
+        ...
+
+    async def load_outputs(self, wanted: Mapping[UUID, Collection[int]], bytes_max: int) -> Mapping[JobKey, str]:
+        """Reads outputs of completed stages of locked runs; those longer than ``bytes_max`` are left out."""
+        ...
+
+    async def claim_jobs(self, route_ids: Sequence[int], limit: int) -> Claim:
+        """Locks ready jobs of these routes and their runs, the most urgent first, passing over what is locked."""
+        ...
+
+    async def queue_heads(self, route_ids: Collection[int]) -> Mapping[int, Urgency]:
+        """Returns the most urgent ready job of each route that has one. Locks nothing."""
+        ...
+
+    async def reserve_keys(self, keys: Collection[tuple[str, str, str]]) -> Mapping[tuple[str, str, str], KeyRecord | None]:
+        """Reserves idempotency keys, each (namespace, command, key), until the transaction ends.
+
+        Returns:
+            For each key that was reserved its stored record, or None where it is new. Keys that another transaction
+            holds at this moment are left out.
+        """
+        ...
+
+    async def expire_sessions(self, now: datetime, limit: int) -> Sequence[UUID]:
+        """Ends living sessions whose time is over and returns their ids, passing over what is locked."""
+        ...
+
+    async def jobs_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[JobKey]:
+        """Returns the jobs leased by these sessions. Locks nothing: load the runs and look again."""
+        ...
+
+    async def promote_jobs(self, now: datetime, limit: int) -> tuple[Sequence[int], datetime | None]:
+        """Makes delayed jobs ready whose time has come.
+
+        Returns:
+            The route of each promoted job, and the earliest time that another one waits for.
+        """
+        ...
+
+    async def claim_outbox(self, now: datetime, limit: int) -> Sequence[OutboxBatch]:
+        """Locks runs with unpublished events that are due, passing over what another flusher holds."""
+        ...
+
+    async def settle_outbox(
+        self, run_id: UUID, *, published_up_to: int, tries: int, next_try_at: datetime | None, dead: bool
+    ) -> None:
+        """Notes how far a run's events have been published, and when the next one is to be tried (None: at once)."""
+        ...
+
+    async def commit(self, changes: ChangeSet, inputs: Sequence[InputRequest] = ()) -> Sequence[JobInputs]:
+        """Writes the difference, reads what leased jobs need, and commits, all in one round trip where it can.
+
+        Args:
+            changes: Rows with the versions that they were read with; each written row's version grows by one.
+            inputs: What to read for the leased jobs.
+
+        Returns:
+            One value for each request, in order.
+
+        Raises:
+            ConcurrentChangeError: A row was not as it had been read. Nothing was written.
+        """
+        ...
+
+
+class Persistence(Protocol):
+    """Opens transactions."""
+
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Begins a transaction; leaving the context without ``commit`` rolls back."""
+        ...

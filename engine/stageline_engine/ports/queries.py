@@ -1,0 +1,113 @@
+"""Reading: runs as people and programs look at them, their events and their logs. Nothing here locks anything."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from stageline_engine.model.run import RunRow, RunState
+from stageline_engine.model.stage import StageRow
+from stageline_engine.records import EventRow, RunPayload, StageResult
+
+
+@dataclass(frozen=True, slots=True)
+class StageDetails:
+    """A stage with its last result and its worker's name while it is leased.
+
+    Attributes:
+        stage: The row.
+        result: The last recorded outcome of this generation, if any; the output is left out in the basic view.
+        worker_name: Who holds its job now; empty where nobody does.
+        available_at: When its waiting job may be leased; None where no job waits.
+    """
+
+    stage: StageRow
+    result: StageResult | None
+    worker_name: str
+    available_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run with its payload and stages in definition order."""
+
+    run: RunRow
+    payload: RunPayload
+    stages: Sequence[StageDetails]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list; empty fields do not filter. All given ones must hold."""
+
+    namespace: str
+    workflow_name: str = ""
+    states: Collection[RunState] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs, the newest first.
+
+    Attributes:
+        runs: At most the limit.
+        next_before: Pass as ``before`` for the next page; None at the end.
+    """
+
+    runs: Sequence[RunRow]
+    next_before: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a stage logged. ``id`` is 0 until it is stored and grows with each stored line."""
+
+    run_id: UUID
+    stage_number: int
+    attempt: int
+    level: str
+    message: str
+    metadata: Mapping[str, Any]
+    logged_at: datetime
+    id: int = 0
+
+
+class RunQueries(Protocol):
+    """Runs, stages and events, as last committed. Another namespace's run does not exist for the asker."""
+
+    async def get_run(self, namespace: str, run_id: UUID, *, with_outputs: bool) -> RunDetails | None:
+        """Returns a run with its stages, or None."""
+        ...
+
+    async def list_runs(self, which: RunFilter, *, before: UUID | None = None, limit: int) -> RunPage:
+        """Returns runs, the newest first, older than ``before``."""
+        ...
+
+    async def list_events(
+        self, namespace: str, run_id: UUID, *, after_sequence: int, limit: int
+    ) -> tuple[Sequence[EventRow], RunState] | None:
+        """Returns a run's events after a sequence, in order, and its state read at the same moment; None: no such run."""
+        ...
+
+    async def read_outputs(
+        self, namespace: str, run_id: UUID, numbers: Collection[int]
+    ) -> Mapping[int, str]:
+        """Returns outputs (JSON text) of completed stages by number; those that have none are left out."""
+        ...
+
+
+class LogStore(Protocol):
+    """Log lines of stages. Append only."""
+
+    async def append(self, lines: Sequence[LogLine]) -> None:
+        """Stores lines, all or none."""
+        ...
+
+    async def list(
+        self, namespace: str, run_id: UUID, *, after_id: int = 0, stage_number: int = 0, limit: int
+    ) -> Sequence[LogLine]:
+        """Returns a run's lines after an id, oldest first; ``stage_number`` 0 means every stage."""
+        ...

@@ -1,0 +1,46 @@
+"""Worker sessions: who is connected, and until when its leases hold."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from stageline_engine.model.session import SessionRow
+
+
+class SessionStore(Protocol):
+    """Sessions by id. Every write names the state that it expects: an ended session never lives again."""
+
+    async def open(self, session: SessionRow) -> None:
+        """Stores a new session."""
+        ...
+
+    async def resume(
+        self, session_id: UUID, namespace: str, server_id: str, now: datetime, expires_at: datetime
+    ) -> bool:
+        """Binds a living session to a new stream.
+
+        Returns:
+            False where it has ended, has been given up, or is another namespace's: open a new one.
+        """
+        ...
+
+    async def renew(self, session_ids: Collection[UUID], server_id: str, expires_at: datetime) -> frozenset[UUID]:
+        """Extends living sessions of this server, all in one write.
+
+        Returns:
+            Those extended. The others have ended or moved to another server: their streams here must be closed.
+        """
+        ...
+
+    async def end(self, session_id: UUID, server_id: str, now: datetime, reason: str) -> bool:
+        """Ends a living session of this server that holds nothing any more. False where it was not one."""
+        ...
+
+    async def held_leases(self, session_id: UUID) -> Sequence[tuple[UUID, int, UUID]]:
+        """Returns (run id, stage number, lease token) of each job that the session holds."""
+        ...
+
+    async def list(self, namespace: str, *, include_ended: bool = False, limit: int) -> Sequence[SessionRow]:
+        """Returns sessions of a namespace, the newest first."""
+        ...

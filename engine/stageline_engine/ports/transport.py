@@ -1,0 +1,40 @@
+"""Hints between servers: something changed, look. A lost hint costs time, never a job."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from stageline_engine.commands import LeaseReference
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What changed.
+
+    Attributes:
+        routes: Routes with jobs that wait for a worker.
+        runs: Runs with new events; empty with ``all_runs`` where there were too many to name.
+        stopped: Leases that no longer count.
+        wake_at: A job waits for this time.
+        all_runs: Whether watchers of any run should look.
+    """
+
+    routes: frozenset[int] = frozenset()
+    runs: frozenset[UUID] = frozenset()
+    stopped: tuple[LeaseReference, ...] = ()
+    wake_at: datetime | None = None
+    all_runs: bool = False
+
+
+class JobTransport(Protocol):
+    """Carries hints to the other servers on the same state."""
+
+    async def announce(self, hint: Hint) -> None:
+        """Sends a hint to every listener, also to this server's own."""
+        ...
+
+    def listen(self) -> AsyncIterator[Hint]:
+        """Yields hints as they come. After a broken connection it yields ``Hint(all_runs=True)``: look at everything."""
+        ...

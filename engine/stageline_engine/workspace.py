@@ -1,0 +1,191 @@
+"""The rows of one batch in memory: read once, changed by events, written as one difference.
+
+A workspace is the only place where events meet ``apply`` and where public events get their sequence. It holds what a
+transaction has locked; nothing in it outlives the transaction.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from stageline_engine import events
+from stageline_engine.apply import Focus, apply
+from stageline_engine.commands import LeaseReference
+from stageline_engine.decide.view import RunView
+from stageline_engine.model.definition import RegisteredWorkflow
+from stageline_engine.model.job import JobRow, JobState
+from stageline_engine.model.run import RunRow
+from stageline_engine.model.stage import StageRow
+from stageline_engine.publish import publish
+from stageline_engine.records import ChangeSet, EventRow, KeyRecord, RunPayload, StageResult
+
+
+class RunRecords:
+    """One run's rows: as they were read, and as they are now."""
+
+    def __init__(
+        self,
+        run: RunRow | None,
+        workflow: RegisteredWorkflow,
+        stages: Iterable[StageRow] = (),
+        jobs: Iterable[JobRow] = (),
+    ) -> None:
+        """Takes the rows that were read; ``run`` is None for a run that is about to be created."""
+        self.run = run
+        self.workflow = workflow
+        self.stages = {stage.number: stage for stage in stages}
+        self.jobs = {job.stage_number: job for job in jobs}
+        self.read_run = run
+        self.read_stages = dict(self.stages)
+        self.read_jobs = dict(self.jobs)
+        self.group_outputs: dict[int, str] = {}
+
+    def include(self, stage: StageRow, job: JobRow) -> None:
+        """Takes in one more stage of this run that was read under the same lock."""
+        self.stages[stage.number] = self.read_stages[stage.number] = stage
+        self.jobs[stage.number] = self.read_jobs[stage.number] = job
+
+    def view(self) -> RunView:
+        """What a decider may see. It follows later changes of this run."""
+        run = Focus(self.run).existing_run()
+        return RunView(run, self.stages, self.jobs, self.workflow, self.group_outputs)
+
+
+class Workspace:
+    """All runs of one batch."""
+
+    def __init__(self, now: datetime, causation_id: UUID) -> None:
+        """Starts empty.
+
+        Args:
+            now: The time that every event of the batch bears.
+            causation_id: Names the batch in its events.
+        """
+        self.now = now
+        self.causation_id = causation_id
+        self.runs: dict[UUID, RunRecords] = {}
+        self.stopped: list[LeaseReference] = []
+        self.promoted_routes: set[int] = set()
+        self._changes = ChangeSet()
+
+    def add(self, run_id: UUID, records: RunRecords) -> None:
+        """Takes in a run that was read or is about to be created."""
+        self.runs[run_id] = records
+
+    def view(self, run_id: UUID) -> RunView | None:
+        """What a decider may see of a run; None where it does not exist."""
+        records = self.runs.get(run_id)
+        return records.view() if records else None
+
+    def apply_all(self, run_id: UUID, happened: Iterable[events.Event]) -> None:
+        """Applies events of one run in their order and records what is to be told of them."""
+        records = self.runs[run_id]
+        for event in list(happened):
+            self._apply(run_id, records, event)
+
+    def _apply(self, run_id: UUID, records: RunRecords, event: events.Event) -> None:
+        number = getattr(event, "number", 0)
+        before = Focus(records.run, records.stages.get(number), records.jobs.get(number))
+        after = apply(before, event, self.now)
+        self._record(event, before, after)
+        records.run = self._tell(event, before, after)
+        if after.stage is not None:
+            records.stages[number] = after.stage
+        if after.job is not None:
+            records.jobs[number] = after.job
+        elif before.job is not None:
+            del records.jobs[number]
+
+    def _tell(self, event: events.Event, before: Focus, after: Focus) -> RunRow:
+        """Gives the event's public forms the run's next sequences."""
+        run = after.existing_run()
+        sequence = run.event_sequence
+        for name, payload in publish(event, before, self.now):
+            sequence += 1
+            row = EventRow(run.id, sequence, name, payload, self.now, self.causation_id)
+            self._changes.events.append(row)
+        return run if sequence == run.event_sequence else replace(run, event_sequence=sequence)
+
+    def _record(self, event: events.Event, before: Focus, after: Focus) -> None:
+        """Keeps what an event carries beyond the rows: payloads, results, leases that ended unasked."""
+        match event:
+            case events.RunCreated(run=run, input=text, config=config, labels=labels):
+                self._changes.payloads.append(RunPayload(run.id, text, config, labels))
+            case events.StageCompleted(output=output, metrics=metrics):
+                self._result(after, output, metrics, None)
+            case events.StageFailed(error=error) | events.StageRetryScheduled(error=error):
+                self._result(after, None, {}, error)
+            case events.StageCancelled():
+                self._stop(before)
+
+    def _result(self, after: Focus, output: str | None, metrics: Mapping[str, float], error: events.StageError | None) -> None:
+        stage = after.existing_stage()
+        result = StageResult(stage.run_id, stage.number, stage.generation, output, metrics, error)
+        self._changes.results.append(result)
+        if output is not None:
+            self.runs[stage.run_id].group_outputs[stage.number] = output
+
+    def _stop(self, before: Focus) -> None:
+        job = before.job
+        if job is not None and job.state is JobState.LEASED and job.session_id and job.lease_token:
+            self.stopped.append(LeaseReference(job.session_id, job.lease_token, job.run_id, job.stage_number))
+
+    def keep_key(self, record: KeyRecord) -> None:
+        """Has an idempotency key written with the work."""
+        self._changes.keys.append(record)
+
+    def ready_jobs(self) -> Iterator[JobRow]:
+        """Jobs that became ready in this batch and are not leased; promoted ones are in ``promoted_routes``."""
+        for records in self.runs.values():
+            for number, job in records.jobs.items():
+                if job.state is JobState.READY and job is not records.read_jobs.get(number):
+                    yield job
+
+    def delayed_until(self) -> datetime | None:
+        """The earliest time that a job of this batch was made to wait for."""
+        times = [
+            job.available_at
+            for records in self.runs.values()
+            for number, job in records.jobs.items()
+            if job.state is JobState.DELAYED and job is not records.read_jobs.get(number)
+        ]
+        return min(times, default=None)
+
+    def touched_runs(self) -> frozenset[UUID]:
+        """Runs with new public events."""
+        return frozenset(event.run_id for event in self._changes.events)
+
+    def changes(self) -> ChangeSet:
+        """The difference to write."""
+        changes = self._changes
+        for records in self.runs.values():
+            run = Focus(records.run).existing_run()
+            if records.read_run is None:
+                changes.runs_inserted.append(run)
+            elif run is not records.read_run:
+                changes.runs_updated.append(run)
+            self._stage_changes(records, changes)
+            self._job_changes(records, changes)
+        return changes
+
+    @staticmethod
+    def _stage_changes(records: RunRecords, changes: ChangeSet) -> None:
+        for number, stage in records.stages.items():
+            read = records.read_stages.get(number)
+            if read is None:
+                changes.stages_inserted.append(stage)
+            elif stage is not read:
+                changes.stages_updated.append(stage)
+
+    @staticmethod
+    def _job_changes(records: RunRecords, changes: ChangeSet) -> None:
+        for number, job in records.jobs.items():
+            read = records.read_jobs.get(number)
+            if read is None:
+                changes.jobs_inserted.append(job)
+            elif job is not read:
+                changes.jobs_updated.append(job)
+        for number, read in records.read_jobs.items():
+            if number not in records.jobs:
+                changes.jobs_deleted.append(read)
