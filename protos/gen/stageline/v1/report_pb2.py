@@ -30,7 +30,7 @@ from stageline.v1 import payload_pb2 as stageline_dot_v1_dot_payload__pb2
 from stageline.v1 import usage_pb2 as stageline_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19stageline/v1/report.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x18stageline/v1/usage.proto\"\xb1\x05\n\x06Report\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12\x37\n\tcompleted\x18\x02 \x01(\x0b\x32\x17.stageline.v1.CompletedH\x00R\tcompleted\x12.\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x14.stageline.v1.FailedH\x00R\x06\x66\x61iled\x12\x37\n\tsuspended\x18\x04 \x01(\x0b\x32\x17.stageline.v1.SuspendedH\x00R\tsuspended\x12\x41\n\rstill_waiting\x18\x05 \x01(\x0b\x32\x1a.stageline.v1.StillWaitingH\x00R\x0cstillWaiting\x12\x31\n\x07stopped\x18\x06 \x01(\x0b\x32\x15.stageline.v1.StoppedH\x00R\x07stopped\x12\x34\n\x08returned\x18\x07 \x01(\x0b\x32\x16.stageline.v1.ReturnedH\x00R\x08returned\x12;\n\x07metrics\x18\x08 \x03(\x0b\x32!.stageline.v1.Report.MetricsEntryR\x07metrics\x12/\n\x05usage\x18\t \x03(\x0b\x32\x19.stageline.v1.UsageRecordR\x05usage\x12?\n\x0b\x61nnotations\x18\n \x03(\x0b\x32\x1d.stageline.v1.AnnotationEntryR\x0b\x61nnotations\x12\x42\n\x0f\x61\x63tive_duration\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\x0e\x61\x63tiveDuration\x1a:\n\x0cMetricsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\x42\t\n\x07outcome\":\n\tCompleted\x12-\n\x06output\x18\x01 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06output\"8\n\x06\x46\x61iled\x12.\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x18.stageline.v1.StageErrorR\x05\x65rror\"\xbf\x01\n\tSuspended\x12+\n\x05state\x18\x01 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05state\x12\x39\n\x0bpoll_policy\x18\x02 \x01(\x0b\x32\x18.stageline.v1.PollPolicyR\npollPolicy\x12J\n\x11resume_conditions\x18\x03 \x03(\x0b\x32\x1d.stageline.v1.ResumeConditionR\x10resumeConditions\"\xe8\x01\n\nPollPolicy\x12>\n\rpoll_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cpollInterval\x12\x34\n\x08wait_max\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07waitMax\x12\x45\n\x11\x66irst_check_delay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0f\x66irstCheckDelay\x12\x1d\n\nnever_poll\x18\x04 \x01(\x08R\tneverPoll\"\x88\x01\n\x0fResumeCondition\x12!\n\x0ctoken_sha256\x18\x01 \x01(\x0cR\x0btokenSha256\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12<\n\x0c\x65xpire_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x65xpireAfter\"\x80\x01\n\x0cStillWaiting\x12\x43\n\x10next_check_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0enextCheckDelay\x12+\n\x05state\x18\x02 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05state\"\t\n\x07Stopped\"X\n\x08Returned\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.stageline.v1.ReturnReasonR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\"\xac\x01\n\x15ReportAcknowledgement\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12\x41\n\x0b\x64isposition\x18\x02 \x01(\x0e\x32\x1f.stageline.v1.ReportDispositionR\x0b\x64isposition\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailR\x05\x65rror*\x88\x01\n\x0cReturnReason\x12\x1d\n\x19RETURN_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16RETURN_REASON_DRAINING\x10\x01\x12\x1e\n\x1aRETURN_REASON_NO_FREE_SLOT\x10\x02\x12\x1d\n\x19RETURN_REASON_UNKNOWN_JOB\x10\x03*\xe6\x01\n\x11ReportDisposition\x12\"\n\x1eREPORT_DISPOSITION_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREPORT_DISPOSITION_RECORDED\x10\x01\x12\'\n#REPORT_DISPOSITION_ALREADY_RECORDED\x10\x02\x12!\n\x1dREPORT_DISPOSITION_SUPERSEDED\x10\x03\x12 \n\x1cREPORT_DISPOSITION_RUN_ENDED\x10\x04\x12\x1e\n\x1aREPORT_DISPOSITION_REFUSED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19stageline/v1/report.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x18stageline/v1/usage.proto\"\xfe\x04\n\x06Report\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12\x37\n\tcompleted\x18\x02 \x01(\x0b\x32\x17.stageline.v1.CompletedH\x00R\tcompleted\x12.\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x14.stageline.v1.FailedH\x00R\x06\x66\x61iled\x12\x37\n\tsuspended\x18\x04 \x01(\x0b\x32\x17.stageline.v1.SuspendedH\x00R\tsuspended\x12\x41\n\rstill_waiting\x18\x05 \x01(\x0b\x32\x1a.stageline.v1.StillWaitingH\x00R\x0cstillWaiting\x12\x34\n\x08returned\x18\x06 \x01(\x0b\x32\x16.stageline.v1.ReturnedH\x00R\x08returned\x12;\n\x07metrics\x18\x07 \x03(\x0b\x32!.stageline.v1.Report.MetricsEntryR\x07metrics\x12/\n\x05usage\x18\x08 \x03(\x0b\x32\x19.stageline.v1.UsageRecordR\x05usage\x12?\n\x0b\x61nnotations\x18\t \x03(\x0b\x32\x1d.stageline.v1.AnnotationEntryR\x0b\x61nnotations\x12\x42\n\x0f\x61\x63tive_duration\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationR\x0e\x61\x63tiveDuration\x1a:\n\x0cMetricsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\x42\t\n\x07outcome\":\n\tCompleted\x12-\n\x06output\x18\x01 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06output\"8\n\x06\x46\x61iled\x12.\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x18.stageline.v1.StageErrorR\x05\x65rror\"\xbf\x01\n\tSuspended\x12+\n\x05state\x18\x01 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05state\x12\x39\n\x0bpoll_policy\x18\x02 \x01(\x0b\x32\x18.stageline.v1.PollPolicyR\npollPolicy\x12J\n\x11resume_conditions\x18\x03 \x03(\x0b\x32\x1d.stageline.v1.ResumeConditionR\x10resumeConditions\"\xe8\x01\n\nPollPolicy\x12>\n\rpoll_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cpollInterval\x12\x34\n\x08wait_max\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07waitMax\x12\x45\n\x11\x66irst_check_delay\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0f\x66irstCheckDelay\x12\x1d\n\nnever_poll\x18\x04 \x01(\x08R\tneverPoll\"\x88\x01\n\x0fResumeCondition\x12!\n\x0ctoken_sha256\x18\x01 \x01(\x0cR\x0btokenSha256\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12<\n\x0c\x65xpire_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x65xpireAfter\"\x80\x01\n\x0cStillWaiting\x12\x43\n\x10next_check_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0enextCheckDelay\x12+\n\x05state\x18\x02 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05state\"X\n\x08Returned\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.stageline.v1.ReturnReasonR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\"\xac\x01\n\x15ReportAcknowledgement\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12\x41\n\x0b\x64isposition\x18\x02 \x01(\x0e\x32\x1f.stageline.v1.ReportDispositionR\x0b\x64isposition\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailR\x05\x65rror*\x88\x01\n\x0cReturnReason\x12\x1d\n\x19RETURN_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16RETURN_REASON_DRAINING\x10\x01\x12\x1e\n\x1aRETURN_REASON_NO_FREE_SLOT\x10\x02\x12\x1d\n\x19RETURN_REASON_UNKNOWN_JOB\x10\x03*\xe6\x01\n\x11ReportDisposition\x12\"\n\x1eREPORT_DISPOSITION_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREPORT_DISPOSITION_RECORDED\x10\x01\x12\'\n#REPORT_DISPOSITION_ALREADY_RECORDED\x10\x02\x12!\n\x1dREPORT_DISPOSITION_SUPERSEDED\x10\x03\x12 \n\x1cREPORT_DISPOSITION_RUN_ENDED\x10\x04\x12\x1e\n\x1aREPORT_DISPOSITION_REFUSED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,30 +39,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPORT_METRICSENTRY']._loaded_options = None
   _globals['_REPORT_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_RETURNREASON']._serialized_start=2000
-  _globals['_RETURNREASON']._serialized_end=2136
-  _globals['_REPORTDISPOSITION']._serialized_start=2139
-  _globals['_REPORTDISPOSITION']._serialized_end=2369
+  _globals['_RETURNREASON']._serialized_start=1938
+  _globals['_RETURNREASON']._serialized_end=2074
+  _globals['_REPORTDISPOSITION']._serialized_start=2077
+  _globals['_REPORTDISPOSITION']._serialized_end=2307
   _globals['_REPORT']._serialized_start=215
-  _globals['_REPORT']._serialized_end=904
-  _globals['_REPORT_METRICSENTRY']._serialized_start=835
-  _globals['_REPORT_METRICSENTRY']._serialized_end=893
-  _globals['_COMPLETED']._serialized_start=906
-  _globals['_COMPLETED']._serialized_end=964
-  _globals['_FAILED']._serialized_start=966
-  _globals['_FAILED']._serialized_end=1022
-  _globals['_SUSPENDED']._serialized_start=1025
-  _globals['_SUSPENDED']._serialized_end=1216
-  _globals['_POLLPOLICY']._serialized_start=1219
-  _globals['_POLLPOLICY']._serialized_end=1451
-  _globals['_RESUMECONDITION']._serialized_start=1454
-  _globals['_RESUMECONDITION']._serialized_end=1590
-  _globals['_STILLWAITING']._serialized_start=1593
-  _globals['_STILLWAITING']._serialized_end=1721
-  _globals['_STOPPED']._serialized_start=1723
-  _globals['_STOPPED']._serialized_end=1732
-  _globals['_RETURNED']._serialized_start=1734
-  _globals['_RETURNED']._serialized_end=1822
-  _globals['_REPORTACKNOWLEDGEMENT']._serialized_start=1825
-  _globals['_REPORTACKNOWLEDGEMENT']._serialized_end=1997
+  _globals['_REPORT']._serialized_end=853
+  _globals['_REPORT_METRICSENTRY']._serialized_start=784
+  _globals['_REPORT_METRICSENTRY']._serialized_end=842
+  _globals['_COMPLETED']._serialized_start=855
+  _globals['_COMPLETED']._serialized_end=913
+  _globals['_FAILED']._serialized_start=915
+  _globals['_FAILED']._serialized_end=971
+  _globals['_SUSPENDED']._serialized_start=974
+  _globals['_SUSPENDED']._serialized_end=1165
+  _globals['_POLLPOLICY']._serialized_start=1168
+  _globals['_POLLPOLICY']._serialized_end=1400
+  _globals['_RESUMECONDITION']._serialized_start=1403
+  _globals['_RESUMECONDITION']._serialized_end=1539
+  _globals['_STILLWAITING']._serialized_start=1542
+  _globals['_STILLWAITING']._serialized_end=1670
+  _globals['_RETURNED']._serialized_start=1672
+  _globals['_RETURNED']._serialized_end=1760
+  _globals['_REPORTACKNOWLEDGEMENT']._serialized_start=1763
+  _globals['_REPORTACKNOWLEDGEMENT']._serialized_end=1935
 # @@protoc_insertion_point(module_scope)

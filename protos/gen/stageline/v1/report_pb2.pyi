@@ -70,8 +70,8 @@ class _ReportDispositionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rep
     REPORT_DISPOSITION_RUN_ENDED: _ReportDisposition.ValueType  # 4
     """The run has ended or was cancelled. Only its usage was booked."""
     REPORT_DISPOSITION_REFUSED: _ReportDisposition.ValueType  # 5
-    """It breaks a rule: an output against the schema, a payload too large, an outcome that the job does not allow. The
-    attempt has failed in its place (INVALID_OUTPUT and its like, not retried), and that is committed.
+    """It breaks a rule: an output against the schema, a payload too large or not stored, an outcome that the job does not
+    allow. In its place the attempt has failed (INVALID_OUTPUT, not retried), and that is committed. Its usage is booked.
     """
 
 class ReportDisposition(_ReportDisposition, metaclass=_ReportDispositionEnumTypeWrapper):
@@ -88,15 +88,16 @@ REPORT_DISPOSITION_SUPERSEDED: ReportDisposition.ValueType  # 3
 REPORT_DISPOSITION_RUN_ENDED: ReportDisposition.ValueType  # 4
 """The run has ended or was cancelled. Only its usage was booked."""
 REPORT_DISPOSITION_REFUSED: ReportDisposition.ValueType  # 5
-"""It breaks a rule: an output against the schema, a payload too large, an outcome that the job does not allow. The
-attempt has failed in its place (INVALID_OUTPUT and its like, not retried), and that is committed.
+"""It breaks a rule: an output against the schema, a payload too large or not stored, an outcome that the job does not
+allow. In its place the attempt has failed (INVALID_OUTPUT, not retried), and that is committed. Its usage is booked.
 """
 Global___ReportDisposition: _TypeAlias = ReportDisposition  # noqa: Y015
 
 @_typing.final
 class Report(_message.Message):
     """Report ends a lease: it says how the job went. The worker keeps it until its ReportAcknowledgement comes, and sends it
-    again after a reconnect. Idempotent by lease token: the first report of a token that is committed counts.
+    again after a reconnect. Idempotent by lease token: the first report of a token that is committed counts. A report under a
+    token that the server does not know is SUPERSEDED. (Work that a Directive stopped needs no report: see DirectiveDone.)
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -126,7 +127,6 @@ class Report(_message.Message):
     FAILED_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
     STILL_WAITING_FIELD_NUMBER: _builtins.int
-    STOPPED_FIELD_NUMBER: _builtins.int
     RETURNED_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
@@ -149,10 +149,6 @@ class Report(_message.Message):
     @_builtins.property
     def still_waiting(self) -> Global___StillWaiting:
         """Not ready yet. Only for `check` jobs."""
-
-    @_builtins.property
-    def stopped(self) -> Global___Stopped:
-        """The worker stopped as a Directive told it to."""
 
     @_builtins.property
     def returned(self) -> Global___Returned:
@@ -182,18 +178,17 @@ class Report(_message.Message):
         failed: Global___Failed | None = ...,
         suspended: Global___Suspended | None = ...,
         still_waiting: Global___StillWaiting | None = ...,
-        stopped: Global___Stopped | None = ...,
         returned: Global___Returned | None = ...,
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         usage: _abc.Iterable[_usage_pb2.UsageRecord] | None = ...,
         annotations: _abc.Iterable[_annotation_pb2.AnnotationEntry] | None = ...,
         active_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "completed", b"completed", "failed", b"failed", "outcome", b"outcome", "returned", b"returned", "still_waiting", b"still_waiting", "stopped", b"stopped", "suspended", b"suspended"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "completed", b"completed", "failed", b"failed", "outcome", b"outcome", "returned", b"returned", "still_waiting", b"still_waiting", "suspended", b"suspended"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "annotations", b"annotations", "completed", b"completed", "failed", b"failed", "lease_token", b"lease_token", "metrics", b"metrics", "outcome", b"outcome", "returned", b"returned", "still_waiting", b"still_waiting", "stopped", b"stopped", "suspended", b"suspended", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "annotations", b"annotations", "completed", b"completed", "failed", b"failed", "lease_token", b"lease_token", "metrics", b"metrics", "outcome", b"outcome", "returned", b"returned", "still_waiting", b"still_waiting", "suspended", b"suspended", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["completed", "failed", "suspended", "still_waiting", "stopped", "returned"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["completed", "failed", "suspended", "still_waiting", "returned"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
@@ -388,23 +383,6 @@ class StillWaiting(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StillWaiting: _TypeAlias = StillWaiting  # noqa: Y015
-
-@_typing.final
-class Stopped(_message.Message):
-    """Stopped says that local work has ended without an outcome, after a Directive."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Stopped: _TypeAlias = Stopped  # noqa: Y015
 
 @_typing.final
 class Returned(_message.Message):

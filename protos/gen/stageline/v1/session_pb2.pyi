@@ -386,9 +386,9 @@ class Welcome(_message.Message):
 
     @_builtins.property
     def session_timeout(self) -> _duration_pb2.Duration:
-        """When the server heard nothing on the stream for this long, it ends the stream; when no stream of the session came
-        back for this long again, it takes the session's leases back. A worker that heard nothing for this long reconnects.
-        15 s by default, always at least twice the interval.
+        """When the server heard nothing of the session for this long, on whatever stream, it ends the session and takes its
+        leases back, at the cost of a delivery each. A worker that heard nothing for this long gives the stream up and
+        connects again. 15 s by default, always at least twice the interval.
         """
 
     @_builtins.property

@@ -53,6 +53,7 @@ class WorkerServiceStub:
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages. Correct Hello, or wait.
     - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
     - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
+    - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.
     - ABORTED, SESSION_SUPERSEDED: the session goes on with a newer stream. Do not retry from this one.
     - DEADLINE_EXCEEDED, SESSION_TIMED_OUT: nothing was heard for the session timeout. Connect again and resume.
 
@@ -118,6 +119,7 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages. Correct Hello, or wait.
     - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
     - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
+    - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.
     - ABORTED, SESSION_SUPERSEDED: the session goes on with a newer stream. Do not retry from this one.
     - DEADLINE_EXCEEDED, SESSION_TIMED_OUT: nothing was heard for the session timeout. Connect again and resume.
 
@@ -185,6 +187,7 @@ class WorkerServiceServicer:
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages. Correct Hello, or wait.
         - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
         - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
+        - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.
         - ABORTED, SESSION_SUPERSEDED: the session goes on with a newer stream. Do not retry from this one.
         - DEADLINE_EXCEEDED, SESSION_TIMED_OUT: nothing was heard for the session timeout. Connect again and resume.
 
