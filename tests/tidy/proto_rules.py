@@ -4,6 +4,8 @@ The form of a block, one line a case, then what the caller should do:
 
     // Errors:
     // - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+
+Errors that any method may return are told once, in error.proto; a method with no other says so.
 """
 
 import re
@@ -16,6 +18,7 @@ STATUS_CODES = frozenset(
 RPC = re.compile(r"^\s*rpc\s+(\w+)\s*\(")
 COMMENT = re.compile(r"^\s*//\s?(.*)$")
 CASE = re.compile(r"^- (?P<code>\w+)(, (?P<reason>\w+))?: (?P<text>.+)$")
+ONLY_COMMON = "Errors: none besides the common ones."
 REASON_VALUE = re.compile(r"^\s*ERROR_REASON_(\w+)\s*=\s*[1-9]\d*", re.MULTILINE)
 
 
@@ -43,6 +46,8 @@ def untold_errors(proto: str, reasons: frozenset[str]) -> list[str]:
     """Find RPCs without an `Errors:` block, and blocks with unknown codes or reasons."""
     found = []
     for rpc, comment in rpc_comments(proto).items():
+        if ONLY_COMMON in comment:
+            continue
         if "Errors:" not in comment:
             found.append(f"{rpc}: has no Errors: block")
             continue

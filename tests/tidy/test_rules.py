@@ -67,8 +67,15 @@ def test_an_untold_error_is_found(comment: str, finding: str) -> None:
     assert proto_rules.untold_errors(proto, REASONS) == [finding]
 
 
-def test_a_told_error_is_left_alone() -> None:
-    proto = "// Errors:\n// - NOT_FOUND, RUN_NOT_FOUND: none.\n//   Go on.\nrpc GetRun(A) returns (B);"
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "// Errors:\n// - NOT_FOUND, RUN_NOT_FOUND: none.\n//   Go on.",
+        "// Errors: none besides the common ones.",
+    ],
+)
+def test_a_told_error_is_left_alone(comment: str) -> None:
+    proto = f"{comment}\nrpc GetRun(A) returns (B);"
     assert proto_rules.untold_errors(proto, REASONS) == []
 
 
