@@ -66,7 +66,8 @@ class AdminServiceServicer(object):
     def GetServerInfo(self, request, context):
         """GetServerInfo tells what the server is and allows. Needs no namespace and no permission.
 
-        Errors: none besides the common ones.
+        Errors:
+        - UNAVAILABLE, SHUTTING_DOWN: the server drains. Ask another one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +99,8 @@ class AdminServiceServicer(object):
     def GetStats(self, request, context):
         """GetStats counts what a namespace holds. Counts may be some seconds old.
 
-        Errors: none besides the common ones.
+        Errors:
+        - UNAVAILABLE, UNAVAILABLE: the server cannot reach its database. Retry with backoff.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,8 @@ class AdminServiceStub:
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]
     """GetServerInfo tells what the server is and allows. Needs no namespace and no permission.
 
-    Errors: none besides the common ones.
+    Errors:
+    - UNAVAILABLE, SHUTTING_DOWN: the server drains. Ask another one.
     """
     MaintenanceTick: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.MaintenanceTickRequest, _admin_service_pb2.MaintenanceTickResponse]
     """MaintenanceTick does now what the server else does by its timers: takes back stale leases, fails runs that can not
@@ -58,7 +59,8 @@ class AdminServiceStub:
     GetStats: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetStatsRequest, _admin_service_pb2.GetStatsResponse]
     """GetStats counts what a namespace holds. Counts may be some seconds old.
 
-    Errors: none besides the common ones.
+    Errors:
+    - UNAVAILABLE, UNAVAILABLE: the server cannot reach its database. Retry with backoff.
     """
 
 @_typing.type_check_only
@@ -71,7 +73,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """GetServerInfo tells what the server is and allows. Needs no namespace and no permission.
 
-    Errors: none besides the common ones.
+    Errors:
+    - UNAVAILABLE, SHUTTING_DOWN: the server drains. Ask another one.
     """
     MaintenanceTick: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.MaintenanceTickRequest, _admin_service_pb2.MaintenanceTickResponse]  # type: ignore[assignment]
     """MaintenanceTick does now what the server else does by its timers: takes back stale leases, fails runs that can not
@@ -91,7 +94,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetStats: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetStatsRequest, _admin_service_pb2.GetStatsResponse]  # type: ignore[assignment]
     """GetStats counts what a namespace holds. Counts may be some seconds old.
 
-    Errors: none besides the common ones.
+    Errors:
+    - UNAVAILABLE, UNAVAILABLE: the server cannot reach its database. Retry with backoff.
     """
 
 class AdminServiceServicer:
@@ -106,7 +110,8 @@ class AdminServiceServicer:
     ) -> _typing.Union[_admin_service_pb2.GetServerInfoResponse, _abc.Awaitable[_admin_service_pb2.GetServerInfoResponse]]:
         """GetServerInfo tells what the server is and allows. Needs no namespace and no permission.
 
-        Errors: none besides the common ones.
+        Errors:
+        - UNAVAILABLE, SHUTTING_DOWN: the server drains. Ask another one.
         """
 
     def MaintenanceTick(
@@ -141,7 +146,8 @@ class AdminServiceServicer:
     ) -> _typing.Union[_admin_service_pb2.GetStatsResponse, _abc.Awaitable[_admin_service_pb2.GetStatsResponse]]:
         """GetStats counts what a namespace holds. Counts may be some seconds old.
 
-        Errors: none besides the common ones.
+        Errors:
+        - UNAVAILABLE, UNAVAILABLE: the server cannot reach its database. Retry with backoff.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
