@@ -67,10 +67,14 @@ def _unknown_stages(given: Mapping[str, Any], workflow: RegisteredWorkflow) -> I
     known = workflow.definition.number_by_id
     for stage_id in given:
         if stage_id not in known:
-            yield FieldViolation(f"config.{stage_id}", f"no such stage; the stages are {', '.join(list(known)[:20])}")
+            yield FieldViolation(
+                f"config.{stage_id}", f"no such stage; the stages are {', '.join(list(known)[:20])}"
+            )
 
 
-def _merge(given: Mapping[str, Any], workflow: RegisteredWorkflow, merged: dict[str, Any]) -> Iterator[FieldViolation]:
+def _merge(
+    given: Mapping[str, Any], workflow: RegisteredWorkflow, merged: dict[str, Any]
+) -> Iterator[FieldViolation]:
     """Fills ``merged`` and yields what is wrong with any slice."""
     for stage in workflow.definition.stages:
         slice_ = given.get(stage.id, {})
@@ -106,8 +110,12 @@ def label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:
         yield FieldViolation("labels", f"{len(labels)} entries, limit {limits.LABELS_MAX}")
     for key, value in labels.items():
         if not 0 < len(key) <= limits.LABEL_KEY_LENGTH_MAX:
-            yield FieldViolation("labels", f"a key has {len(key)} characters, allowed 1 to {limits.LABEL_KEY_LENGTH_MAX}")
+            yield FieldViolation(
+                "labels", f"a key has {len(key)} characters, allowed 1 to {limits.LABEL_KEY_LENGTH_MAX}"
+            )
         elif len(value) > limits.LABEL_VALUE_LENGTH_MAX:
-            yield FieldViolation(f"labels.{key}", f"{len(value)} characters, limit {limits.LABEL_VALUE_LENGTH_MAX}")
+            yield FieldViolation(
+                f"labels.{key}", f"{len(value)} characters, limit {limits.LABEL_VALUE_LENGTH_MAX}"
+            )
         if "\0" in key or "\0" in value:
             yield FieldViolation("labels", "contains the character U+0000")

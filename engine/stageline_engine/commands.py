@@ -12,8 +12,8 @@ from uuid import UUID
 
 from stageline_engine.events import StageError
 from stageline_engine.limits import PRIORITY_DEFAULT
-from stageline_engine.model.run import RunState
 from stageline_engine.model.job import JobKind
+from stageline_engine.model.run import RunState
 
 
 @dataclass(frozen=True, slots=True)

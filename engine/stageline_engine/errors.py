@@ -1,9 +1,9 @@
 """Exceptions of the engine: a dependency failed, or the engine itself is wrong. Refused commands are not among them.
 
-    EngineError
-    ├── StorageUnavailableError   the database cannot be reached; try again later
-    ├── ConcurrentChangeError     a row was not as it had been read; nothing was written, the batch may be tried again
-    └── InvariantError            a bug: the state contradicts itself; nothing was written
+EngineError
+├── StorageUnavailableError   the database cannot be reached; try again later
+├── ConcurrentChangeError     a row was not as it had been read; nothing was written, the batch may be tried again
+└── InvariantError            a bug: the state contradicts itself; nothing was written
 """
 
 

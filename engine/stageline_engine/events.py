@@ -18,7 +18,7 @@ class StageError:
     """Why a try of a stage failed.
 
     Attributes:
-        type: Name of the error's type, such as ``ValueError`` or ``LOST_WORKER``.
+        type: Name of the error's type, such as ``ValueError`` or ``WORKER_LOST``.
         message: What went wrong, for a person.
         stack: Where, as the language prints it; may be empty.
     """
@@ -84,7 +84,7 @@ class StageScheduled:
     stage_id: str
     group: int
     route_id: int
-    generation: int = 0
+    generation: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,26 @@ DELIVERIES_PER_ATTEMPT_MAX = 5
 RETRY_BACKOFF_MAX = timedelta(days=1)
 """The longest wait between two attempts."""
 
-SESSION_TIMEOUT = timedelta(seconds=30)
+SESSION_TIMEOUT = timedelta(seconds=15)
 """Silence after which a session is dead and its leases are handed to others."""
 
-HEARTBEAT_INTERVAL = timedelta(seconds=10)
+HEARTBEAT_INTERVAL = timedelta(seconds=5)
 """How often a silent worker must say something: three chances within a session's time-out."""
+
+PROGRESS_INTERVAL = timedelta(seconds=1)
+"""How often a worker may tell the progress of one job: a person sees no more, and each one is an event in the log."""
+
+FRAME_ITEMS_MAX = 1000
+"""Items in one frame, so that dealing with one never holds up the others for long."""
+
+SCHEMA_BYTES_MAX = 128 * 1024
+"""One JSON Schema of a definition."""
+
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
+"""One payload that is passed by reference."""
+
+LOG_LINES_PER_SECOND_MAX = 1000
+"""Log lines a second of one session; a worker drops those beyond and says how many."""
+
+WAIT_MAX = timedelta(days=366)
+"""The longest that a stage may stay suspended."""

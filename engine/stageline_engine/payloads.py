@@ -47,14 +47,17 @@ def too_large(field: str, size: int, bytes_max: int) -> Rejection:
     return Rejection(
         Reason.PAYLOAD_TOO_LARGE,
         message,
-        {"field": field, "size_bytes": str(size), "limit_bytes": str(bytes_max)},
+        {"field": field, "limit_bytes": str(bytes_max), "actual_bytes": str(size)},
         (FieldViolation(field, f"{size} bytes, limit {bytes_max} bytes"),),
     )
 
 
 def _malformed(field: str, why: str) -> Rejection:
     return Rejection(
-        Reason.MALFORMED_JSON, f"{field} is not valid JSON: {why}.", {"field": field}, (FieldViolation(field, why),)
+        Reason.MALFORMED_JSON,
+        f"{field} is not valid JSON: {why}.",
+        {"field": field},
+        (FieldViolation(field, why),),
     )
 
 
@@ -78,7 +81,12 @@ def schema_error(schema: str) -> str:
     """Returns why a text is not a usable JSON Schema; empty where it is."""
     try:
         _validator(schema)
-    except (orjson.JSONDecodeError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+    except (
+        orjson.JSONDecodeError,
+        jsonschema_rs.ValidationError,
+        jsonschema_rs.ReferencingError,
+        ValueError,
+    ) as error:
         return str(error).splitlines()[0]
     return ""
 

@@ -42,7 +42,11 @@ def _run_created(event: events.RunCreated, before: Focus, now: datetime) -> Iter
     run = event.run
     yield (
         "workflow:created",
-        {"workflow_name": run.workflow_name, "workflow_version": run.workflow_version, "priority": run.priority},
+        {
+            "workflow_name": run.workflow_name,
+            "workflow_version": run.workflow_version,
+            "priority": run.priority,
+        },
     )
 
 
@@ -139,7 +143,9 @@ def _stage_failed(event: events.StageFailed, before: Focus, now: datetime) -> It
     yield _error(event.stage_id, event.error, before, terminal=True)
 
 
-def _stage_retry_scheduled(event: events.StageRetryScheduled, before: Focus, now: datetime) -> Iterator[Published]:
+def _stage_retry_scheduled(
+    event: events.StageRetryScheduled, before: Focus, now: datetime
+) -> Iterator[Published]:
     yield _error(event.stage_id, event.error, before, terminal=False)
     yield (
         "stage:retry_scheduled",

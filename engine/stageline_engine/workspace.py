@@ -119,7 +119,9 @@ class Workspace:
             case events.StageCancelled():
                 self._stop(before)
 
-    def _result(self, after: Focus, output: str | None, metrics: Mapping[str, float], error: events.StageError | None) -> None:
+    def _result(
+        self, after: Focus, output: str | None, metrics: Mapping[str, float], error: events.StageError | None
+    ) -> None:
         stage = after.existing_stage()
         result = StageResult(stage.run_id, stage.number, stage.generation, output, metrics, error)
         self._changes.results.append(result)

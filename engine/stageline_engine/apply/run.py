@@ -17,7 +17,9 @@ def run_created(focus: Focus, event: events.RunCreated, now: datetime) -> Focus:
 def run_started(focus: Focus, event: events.RunStarted, now: datetime) -> Focus:
     """The run leaves PENDING."""
     run = focus.existing_run()
-    return focus._replace(run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunStarted"), started_at=now))
+    return focus._replace(
+        run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunStarted"), started_at=now)
+    )
 
 
 def run_advanced(focus: Focus, event: events.RunAdvanced, now: datetime) -> Focus:
@@ -37,7 +39,9 @@ def run_advanced(focus: Focus, event: events.RunAdvanced, now: datetime) -> Focu
 def run_completed(focus: Focus, event: events.RunCompleted, now: datetime) -> Focus:
     """The run ends well."""
     run = focus.existing_run()
-    return focus._replace(run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunCompleted"), ended_at=now))
+    return focus._replace(
+        run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunCompleted"), ended_at=now)
+    )
 
 
 def run_failed(focus: Focus, event: events.RunFailed, now: datetime) -> Focus:
@@ -50,4 +54,6 @@ def run_failed(focus: Focus, event: events.RunFailed, now: datetime) -> Focus:
 def run_cancelled(focus: Focus, event: events.RunCancelled, now: datetime) -> Focus:
     """The run ends because somebody said so."""
     run = focus.existing_run()
-    return focus._replace(run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunCancelled"), ended_at=now))
+    return focus._replace(
+        run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunCancelled"), ended_at=now)
+    )

@@ -12,7 +12,7 @@ from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.run import RunError
 
 
-def start_group(workflow: RegisteredWorkflow, group: int, generation: int = 0) -> Iterator[events.Event]:
+def start_group(workflow: RegisteredWorkflow, group: int, generation: int = 1) -> Iterator[events.Event]:
     """Yields the events that make a group ready.
 
     Args:
@@ -28,7 +28,9 @@ def start_group(workflow: RegisteredWorkflow, group: int, generation: int = 0) -
         yield events.StageScheduled(number, stage.id, group, workflow.route_ids[number - 1], generation)
 
 
-def close_stage(view: RunView, generation: int, error: RunError | None, output: str = "", number: int = 0) -> Iterator[events.Event]:
+def close_stage(
+    view: RunView, generation: int, error: RunError | None, output: str = "", number: int = 0
+) -> Iterator[events.Event]:
     """Yields what follows when one open stage of the current group ends.
 
     Args:

@@ -101,4 +101,6 @@ def _failed(
     if delay is None:
         yield from fail_stage(view, stage, failure.error)
         return
-    yield events.StageRetryScheduled(stage.number, stage.stage_id, failure.error, stage.attempt, delay, now + delay)
+    yield events.StageRetryScheduled(
+        stage.number, stage.stage_id, failure.error, stage.attempt, delay, now + delay
+    )

@@ -7,7 +7,7 @@ from stageline_engine.decide.report import fail_stage
 from stageline_engine.decide.view import RunView
 from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX
 
-LOST_WORKER = "LOST_WORKER"
+WORKER_LOST = "WORKER_LOST"
 """Error type of a stage that was handed out too often without any outcome: it probably kills its workers."""
 
 
@@ -21,4 +21,4 @@ def decide_stale(view: RunView, number: int) -> Iterator[events.Event]:
         f"Stage {stage.stage_id} was handed to {stage.delivery} workers and none of them lived to report "
         f"(at most {DELIVERIES_PER_ATTEMPT_MAX} deliveries an attempt): it probably exhausts memory or ends its process."
     )
-    yield from fail_stage(view, stage, events.StageError(LOST_WORKER, message))
+    yield from fail_stage(view, stage, events.StageError(WORKER_LOST, message))

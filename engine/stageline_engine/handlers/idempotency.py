@@ -50,7 +50,9 @@ class KeyReservations:
         key = (item.namespace, self._command, item.idempotency_key)
         facts = {"command": self._command, "request_id": item.idempotency_key}
         if key not in self._stored:
-            message = f"A call with request id {item.idempotency_key!r} is still running. Try again in a moment."
+            message = (
+                f"A call with request id {item.idempotency_key!r} is still running. Try again in a moment."
+            )
             return Rejection(Reason.REQUEST_IN_PROGRESS, message, facts)
         record = self._stored[key]
         if record is None:

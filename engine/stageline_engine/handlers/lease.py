@@ -53,7 +53,12 @@ async def hand_over(batch: Batch, demands: Sequence[LeaseDemand]) -> None:
         _start(batch, ready, demands, await batch.work.queue_heads(routes))
 
 
-def _start(batch: Batch, jobs: Sequence[JobRow], demands: Sequence[LeaseDemand], heads: Mapping[int, Urgency] | None = None) -> int:
+def _start(
+    batch: Batch,
+    jobs: Sequence[JobRow],
+    demands: Sequence[LeaseDemand],
+    heads: Mapping[int, Urgency] | None = None,
+) -> int:
     assigned = assign(jobs, demands, heads)
     for job, session_id in assigned:
         view = batch.space.runs[job.run_id].view()
@@ -79,8 +84,12 @@ def input_request(batch: Batch, job: JobRow) -> InputRequest:
     stage = definition.stages[job.stage_number - 1]
     group = records.stages[job.stage_number].group_number
     numbers = list(definition.numbers_of_group(group - 1)) if group > 1 else []
-    numbers += [number for name in stage.dependencies if (number := definition.number_by_id[name]) not in numbers]
-    return InputRequest(job.run_id, job.stage_number, stage.id, group == 1, tuple(numbers), OFFER_OUTPUTS_BYTES_MAX)
+    numbers += [
+        number for name in stage.dependencies if (number := definition.number_by_id[name]) not in numbers
+    ]
+    return InputRequest(
+        job.run_id, job.stage_number, stage.id, group == 1, tuple(numbers), OFFER_OUTPUTS_BYTES_MAX
+    )
 
 
 def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:

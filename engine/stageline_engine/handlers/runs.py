@@ -51,7 +51,9 @@ def _cancel(batch: Batch, command: CancelRun, keys: KeyReservations) -> RunCance
 def _refusal(command: CancelRun) -> Rejection | None:
     wrong = list(request_id_violations(command.idempotency_key))
     if len(command.reason) > CANCEL_REASON_LENGTH_MAX:
-        wrong.append(FieldViolation("reason", f"{len(command.reason)} characters, limit {CANCEL_REASON_LENGTH_MAX}"))
+        wrong.append(
+            FieldViolation("reason", f"{len(command.reason)} characters, limit {CANCEL_REASON_LENGTH_MAX}")
+        )
     if "\0" in command.reason:
         wrong.append(FieldViolation("reason", "contains the character U+0000"))
     if not wrong:
@@ -80,7 +82,9 @@ async def _transition(batch: Batch, command: TransitionRun) -> RunTransition | R
         return RunTransition("noop")
     numbers = view.workflow.definition.numbers_of_group(view.run.current_group)
     outputs = await batch.work.load_outputs({command.run_id: numbers}, EVENT_OUTPUT_BYTES_MAX)
-    batch.space.runs[command.run_id].group_outputs.update({number: text for (_, number), text in outputs.items()})
+    batch.space.runs[command.run_id].group_outputs.update(
+        {number: text for (_, number), text in outputs.items()}
+    )
     happened = list(settle_group(view))
     batch.space.apply_all(command.run_id, happened)
     return RunTransition(_ACTIONS[type(happened[0])] if happened else "noop")

@@ -76,4 +76,6 @@ def check_job(job: JobRow) -> None:
     """
     leased = job.state is JobState.LEASED
     if leased != (job.lease_token is not None) or leased != (job.session_id is not None):
-        raise InvariantError(f"job {job.run_id}/{job.stage_number} is {job.state} with session {job.session_id}")
+        raise InvariantError(
+            f"job {job.run_id}/{job.stage_number} is {job.state} with session {job.session_id}"
+        )

@@ -47,7 +47,7 @@ class RunError:
     """Why a run failed.
 
     Attributes:
-        code: The error's type, such as ``ValueError`` or ``LOST_WORKER``.
+        code: The error's type, such as ``ValueError`` or ``WORKER_LOST``.
         message: What went wrong, for a person.
         stage_id: The stage whose failure ended the run; empty where none did.
     """
@@ -111,4 +111,6 @@ def check_run(run: RunRow) -> None:
     if run.state.terminal and run.state is not RunState.CANCELLED and run.open_stages:
         raise InvariantError(f"run {run.id} is {run.state} with {run.open_stages} open stages")
     if not 0 <= run.failed_stages or not 0 <= run.open_stages:
-        raise InvariantError(f"run {run.id} counts {run.open_stages} open and {run.failed_stages} failed stages")
+        raise InvariantError(
+            f"run {run.id} counts {run.open_stages} open and {run.failed_stages} failed stages"
+        )

@@ -55,7 +55,7 @@ class StageRow:
         stage_id: The stage's id in the definition.
         group_number: 1-based group.
         state: See ``STAGE_TRANSITIONS``.
-        generation: Grows by one at each rerun; the first is 0.
+        generation: Grows by one at each rerun; the first is 1.
         attempt: The present try, 1 from the first lease on; 0 before it.
         delivery: Hand-overs of the present attempt.
         lease_epoch: Grows by one with each lease and never goes back, not even at a rerun.

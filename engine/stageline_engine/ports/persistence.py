@@ -93,7 +93,9 @@ class UnitOfWork(Protocol):
         """Locks runs in id order and reads them with the selected stages; those that do not exist are left out."""
         ...
 
-    async def load_outputs(self, wanted: Mapping[UUID, Collection[int]], bytes_max: int) -> Mapping[JobKey, str]:
+    async def load_outputs(
+        self, wanted: Mapping[UUID, Collection[int]], bytes_max: int
+    ) -> Mapping[JobKey, str]:
         """Reads outputs of completed stages of locked runs; those longer than ``bytes_max`` are left out."""
         ...
 
@@ -105,7 +107,9 @@ class UnitOfWork(Protocol):
         """Returns the most urgent ready job of each route that has one. Locks nothing."""
         ...
 
-    async def reserve_keys(self, keys: Collection[tuple[str, str, str]]) -> Mapping[tuple[str, str, str], KeyRecord | None]:
+    async def reserve_keys(
+        self, keys: Collection[tuple[str, str, str]]
+    ) -> Mapping[tuple[str, str, str], KeyRecord | None]:
         """Reserves idempotency keys, each (namespace, command, key), until the transaction ends.
 
         Returns:

@@ -92,9 +92,11 @@ class RunQueries(Protocol):
         """Returns a run's events after a sequence, in order, and its state read at the same moment; None: no such run."""
         ...
 
-    async def read_outputs(
-        self, namespace: str, run_id: UUID, numbers: Collection[int]
-    ) -> Mapping[int, str]:
+    async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
+        """Returns whether this token is the one of the job's present lease."""
+        ...
+
+    async def read_outputs(self, namespace: str, run_id: UUID, numbers: Collection[int]) -> Mapping[int, str]:
         """Returns outputs (JSON text) of completed stages by number; those that have none are left out."""
         ...
 

@@ -27,8 +27,6 @@ class WorkflowRegistry(Protocol):
         """Returns a version (0: the newest), or None where there is none."""
         ...
 
-    async def list(
-        self, namespace: str, *, after_name: str = "", limit: int
-    ) -> Sequence[RegisteredWorkflow]:
+    async def list(self, namespace: str, *, after_name: str = "", limit: int) -> Sequence[RegisteredWorkflow]:
         """Returns the newest version of each workflow, by name, after ``after_name``."""
         ...

@@ -25,7 +25,9 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def renew(self, session_ids: Collection[UUID], server_id: str, expires_at: datetime) -> frozenset[UUID]:
+    async def renew(
+        self, session_ids: Collection[UUID], server_id: str, expires_at: datetime
+    ) -> frozenset[UUID]:
         """Extends living sessions of this server, all in one write.
 
         Returns:
