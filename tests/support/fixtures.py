@@ -1,0 +1,37 @@
+"""Fixtures for tests that need a real PostgreSQL. A test that uses one is marked `postgres` by it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.postgres import DatabaseServer, Prepare, database_server
+
+CreateDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[DatabaseServer]:
+    """The PostgreSQL of this test process; see `tests/support/postgres.py`."""
+    with database_server() as server:
+        yield server
+
+
+@pytest.fixture
+def create_database(postgres_server: DatabaseServer) -> Iterator[CreateDatabase]:
+    """Makes databases of this test's own: `create_database(prepare=None) -> url`. Dropped after the test."""
+    made: list[str] = []
+
+    def create(prepare: Prepare | None = None) -> str:
+        made.append(postgres_server.create_database(prepare))
+        return made[-1]
+
+    yield create
+    for url in made:
+        postgres_server.drop_database(url)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that reach a PostgreSQL through these fixtures."""
+    for item in items:
+        if "postgres_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("postgres")
