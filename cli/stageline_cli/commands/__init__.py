@@ -1,0 +1,1 @@
+"""The commands, one module each; `stageline_cli.group` imports them when they are called."""

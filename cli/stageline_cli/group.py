@@ -1,0 +1,49 @@
+"""The `stageline` command and the table of what it can do."""
+
+import importlib.metadata
+
+import click
+
+from stageline_cli.lazy import LazyCommand, LazyGroup
+
+LAZY_COMMANDS = {
+    "dev": LazyCommand(
+        "stageline_cli.commands.dev:dev", "Start a server with its own database, for development."
+    ),
+    "worker": LazyCommand(
+        "stageline_cli.commands.worker:worker", "Run stages: stageline worker module:attribute."
+    ),
+    "run": LazyCommand("stageline_cli.commands.run:run", "Start, read, watch and cancel runs."),
+    "workflow": LazyCommand(
+        "stageline_cli.commands.workflow:workflow", "List and show registered workflows."
+    ),
+    "server": LazyCommand("stageline_cli.commands.server:server", "Start a server on your PostgreSQL."),
+    "migrate": LazyCommand(
+        "stageline_cli.commands.migrate:migrate", "Bring the database's schema up to date."
+    ),
+}
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"stageline {importlib.metadata.version('stageline')}")
+        context.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_by_name=LAZY_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 the run failed or was cancelled, 2 wrong usage, 3 server not reachable, "
+    "4 refused by the server, 5 server could not start, 6 worker failed, 130 interrupted.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+def stageline() -> None:
+    """Workflows whose stages run on workers anywhere, in any language."""
