@@ -1,1 +1,108 @@
-"""The Python SDK of Stageline: write stages and workflows, run workers, start runs."""
+"""The Python SDK of Stageline: write stages and workflows, run workers, start runs.
+
+What is listed in `__all__` is the public surface, with `stageline_sdk.testing` for tests of your own stages.
+"""
+
+from stageline_sdk.built_workflow import BuiltWorkflow, PlannedStage
+from stageline_sdk.cancellation import CancelSignal
+from stageline_sdk.context import Context, StageLogger
+from stageline_sdk.empty import NoConfig, NoInput
+from stageline_sdk.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    ApiError,
+    ConfigError,
+    DeadlineExceededError,
+    DefinitionError,
+    DuplicateStageIdError,
+    EmptyGroupError,
+    EmptyWorkflowError,
+    FailedPreconditionError,
+    FieldViolation,
+    IncompatibleSchemaError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidStageIdError,
+    MissingCheckError,
+    MissingOutputError,
+    NonRetryableError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    RetryableError,
+    StageCancelledError,
+    StageError,
+    StageExitError,
+    StagelineError,
+    TooManyStagesError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnknownDependencyError,
+    UnknownStageError,
+    UnsupportedError,
+)
+from stageline_sdk.retry import RetryPolicy, StageTimeouts
+from stageline_sdk.stage import Stage, stage
+from stageline_sdk.stage_ids import (
+    StageIds,
+    assert_valid_stage_id,
+    define_stage_ids,
+    is_valid_stage_id,
+    stage_ids,
+)
+from stageline_sdk.suspension import StillWaiting, Suspended
+from stageline_sdk.workflow import Workflow
+
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "ApiError",
+    "BuiltWorkflow",
+    "CancelSignal",
+    "ConfigError",
+    "Context",
+    "DeadlineExceededError",
+    "DefinitionError",
+    "DuplicateStageIdError",
+    "EmptyGroupError",
+    "EmptyWorkflowError",
+    "FailedPreconditionError",
+    "FieldViolation",
+    "IncompatibleSchemaError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidStageIdError",
+    "MissingCheckError",
+    "MissingOutputError",
+    "NoConfig",
+    "NoInput",
+    "NonRetryableError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "PlannedStage",
+    "ResourceExhaustedError",
+    "RetryPolicy",
+    "RetryableError",
+    "Stage",
+    "StageCancelledError",
+    "StageError",
+    "StageExitError",
+    "StageIds",
+    "StageLogger",
+    "StageTimeouts",
+    "StagelineError",
+    "StillWaiting",
+    "Suspended",
+    "TooManyStagesError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnknownDependencyError",
+    "UnknownStageError",
+    "UnsupportedError",
+    "Workflow",
+    "assert_valid_stage_id",
+    "define_stage_ids",
+    "is_valid_stage_id",
+    "stage",
+    "stage_ids",
+]

@@ -1,0 +1,142 @@
+"""One attempt at one stage, step by step: open, call, close. Knows neither loops nor threads nor processes."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from stageline_sdk._failures import final_failure, outcome_of_error, refused_value
+from stageline_sdk._job import Completed, ContextSink, Job, NotReady, Outcome, StageFailure, WaitsOutside
+from stageline_sdk._payload import NulCharacterError, encode
+from stageline_sdk._schemas import type_name
+from stageline_sdk.cancellation import CancelSignal
+from stageline_sdk.context import context_for
+from stageline_sdk.empty import NoInput
+from stageline_sdk.errors import StageExitError
+from stageline_sdk.stage import Stage
+from stageline_sdk.suspension import StillWaiting, Suspended
+
+AnyStage = Stage[Any, Any, Any]
+
+_UNWRITABLE = (ValidationError, PydanticSerializationError, NulCharacterError)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of a stage, ready to be called.
+
+    Attributes:
+        function: The stage's function, or its check function.
+        arguments: What to call it with; the first one is the context.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is an `async def`."""
+        return inspect.iscoroutinefunction(self.function)
+
+
+def open_call(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal) -> Call | StageFailure:
+    """Parse what the job carries with the stage's types, and return what to call; a failure if a type refuses it."""
+    config = _read_config(stage, job)
+    if isinstance(config, StageFailure):
+        return config
+    if job.state is not None:
+        return _open_check(stage, job, config, sink, cancelled)
+    given: Any = NoInput()
+    if not stage.accepts_any_input:
+        try:
+            given = stage.input_adapter.validate_json(job.input)
+        except ValidationError as error:
+            return refused_value("INVALID_INPUT", "input", type_name(stage.input_type), error)
+    return Call(stage.function, (context_for(job, given, config, sink, cancelled),))
+
+
+def close_call(stage: AnyStage, job: Job, value: Any) -> Outcome:
+    """Return what the value that the stage's function returned means."""
+    if isinstance(value, Suspended):
+        return _suspend(stage, job, value)
+    if isinstance(value, StillWaiting):
+        if job.state is None:
+            return _misused(stage, "returned StillWaiting, which only its check function may")
+        return NotReady(value.next_check)
+    try:
+        return Completed(encode(stage.output_adapter, value))
+    except _UNWRITABLE as error:
+        return refused_value("INVALID_OUTPUT", "output", type_name(stage.output_type), error)
+
+
+def run_blocking(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal) -> Outcome:
+    """Run a whole attempt of a plain `def` in this thread. Only KeyboardInterrupt and its like leave it as exceptions."""
+    try:
+        call = open_call(stage, job, sink, cancelled)
+        if isinstance(call, StageFailure):
+            return call
+        return close_call(stage, job, call_guarded(call))
+    except Exception as error:  # noqa: BLE001 - whatever a stage raises is the attempt's outcome
+        return outcome_of_error(error, cancelled)
+
+
+def call_guarded(call: Call) -> Any:
+    """Call a plain function; its `sys.exit()` becomes an error.
+
+    Raises:
+        StageExitError: The function called `sys.exit()`.
+    """
+    try:
+        return call.function(*call.arguments)
+    except SystemExit as exit_:
+        raise StageExitError(f"the stage called sys.exit({exit_.code!r})") from exit_
+
+
+async def await_guarded(call: Call) -> Any:
+    """The same for an `async def`.
+
+    Raises:
+        StageExitError: The function called `sys.exit()`.
+    """
+    try:
+        return await call.function(*call.arguments)
+    except SystemExit as exit_:
+        raise StageExitError(f"the stage called sys.exit({exit_.code!r})") from exit_
+
+
+def _read_config(stage: AnyStage, job: Job) -> BaseModel | StageFailure:
+    try:
+        return stage.config_type.model_validate_json(job.config)
+    except ValidationError as error:
+        return refused_value("INVALID_CONFIG", "config", type_name(stage.config_type), error)
+
+
+def _open_check(
+    stage: AnyStage, job: Job, config: BaseModel, sink: ContextSink, cancelled: CancelSignal
+) -> Call | StageFailure:
+    if stage.check_function is None:
+        return _misused(stage, "is suspended, but this version of it has no check function")
+    try:
+        state = stage.state_adapter.validate_json(job.state or b"null")
+    except ValidationError as error:
+        return refused_value("INVALID_INPUT", "state of the suspension", "the check function's state", error)
+    return Call(stage.check_function, (context_for(job, NoInput(), config, sink, cancelled), state))
+
+
+def _suspend(stage: AnyStage, job: Job, suspended: Suspended) -> Outcome:
+    if stage.mode != "async-batch":
+        return _misused(stage, 'returned Suspended, but is not of mode "async-batch"')
+    if job.state is not None:
+        return _misused(stage, "returned Suspended from its check function, which says StillWaiting instead")
+    try:
+        state = encode(stage.state_adapter, suspended.state)
+    except _UNWRITABLE as error:
+        return refused_value("INVALID_OUTPUT", "state of the suspension", "the check function's state", error)
+    return WaitsOutside(state, suspended.poll_interval, suspended.max_wait)
+
+
+def _misused(stage: AnyStage, what: str) -> StageFailure:
+    return final_failure("INVALID_OUTPUT", "stageline_sdk.DefinitionError", f"stage {stage.id!r} {what}")

@@ -1,0 +1,187 @@
+"""One job as a worker hands it to a stage, free of the wire: values in, records out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a stage is to be run with. JSON values are UTF-8 text.
+
+    Attributes:
+        run_id: The run.
+        workflow_name: Its workflow.
+        workflow_version: The version that the run is pinned to.
+        stage_id: The stage.
+        attempt: 1 for the first try in this generation.
+        delivery: How often the job was handed to a worker in this generation, this time included.
+        generation: 1 for the first execution; one more at each rerun.
+        deadline: When the attempt times out; None if it never does.
+        input: The run's input, or the output of the group before.
+        config: The run's config for this stage, over the stage's defaults.
+        outputs: Outputs of earlier stages that came with the job, by stage id.
+        stored_outputs: Ids of earlier stages whose outputs exist and are fetched when asked for.
+        state: What the stage's suspension left, if it is to be checked; None if it is to be executed.
+    """
+
+    run_id: str
+    workflow_name: str
+    workflow_version: int
+    stage_id: str
+    attempt: int = 1
+    delivery: int = 1
+    generation: int = 1
+    deadline: datetime | None = None
+    input: bytes = b"null"
+    config: bytes = b"{}"
+    outputs: Mapping[str, bytes] = field(default_factory=dict)
+    stored_outputs: frozenset[str] = frozenset()
+    state: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One line that a stage logged.
+
+    Attributes:
+        level: How grave it is.
+        message: The line.
+        fields: Key-value details; JSON values.
+    """
+
+    level: LogLevel
+    message: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressUpdate:
+    """How far a stage is.
+
+    Attributes:
+        fraction: Share done, 0 to 1.
+        message: For people; may be empty.
+        details: Key-value details; JSON values.
+    """
+
+    fraction: float
+    message: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationRecord:
+    """A note on the run that a stage made.
+
+    Attributes:
+        key: A dotted lower-case name, such as `decision.rationale`.
+        value: Its value; a JSON value, not null.
+        details: More about it; JSON values.
+        emit_event: Whether an event tells of it.
+    """
+
+    key: str
+    value: Any
+    details: Mapping[str, Any] = field(default_factory=dict)
+    emit_event: bool = False
+
+
+class ContextSink(Protocol):
+    """Where a stage's context sends what the stage says. Called from any thread; must not wait for the stage's loop."""
+
+    def log(self, record: LogRecord) -> None:
+        """Take a log line. Returns at once, never raises."""
+
+    def progress(self, update: ProgressUpdate) -> None:
+        """Take a progress update. Returns at once, never raises."""
+
+    def annotate(self, annotation: AnnotationRecord) -> None:
+        """Take an annotation, booked with the attempt's outcome. Returns at once, never raises."""
+
+    def fetch_output(self, stage_id: str) -> bytes:
+        """Return the output of an earlier stage as JSON text; blocks until it is there.
+
+        Raises:
+            ApiError: The server refused, or cannot be reached.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The stage returned an output that its type allows.
+
+    Attributes:
+        output: The output as JSON text.
+    """
+
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsOutside:
+    """The stage suspended: its work goes on elsewhere.
+
+    Attributes:
+        state: What its check function needs, as JSON text.
+        poll_interval: Wait before each check.
+        max_wait: When the stage fails, counted from now.
+    """
+
+    state: bytes
+    poll_interval: timedelta
+    max_wait: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """A check found that the work outside is not done.
+
+    Attributes:
+        next_check: Wait before the next check; None leaves it to the suspension's poll interval.
+    """
+
+    next_check: timedelta | None
+
+
+FailureKind = Literal["APPLICATION", "INVALID_INPUT", "INVALID_CONFIG", "INVALID_OUTPUT", "INTERNAL"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageFailure:
+    """The attempt failed.
+
+    Attributes:
+        kind: Who is at fault: a name of `stageline.v1.FailureKind` without its prefix.
+        type: Name of the exception's class: bare for Python's own, else with its module.
+        message: For people.
+        stack: The stack trace, innermost call last; may be empty.
+        retryable: Whether a retry can help, where that is known; None leaves it to the kind and the retry policy.
+        retry_after: Wait before the next attempt, if the stage asked for one.
+        exception: What was raised, where it was raised in this process; not sent.
+    """
+
+    kind: FailureKind
+    type: str
+    message: str
+    stack: str = ""
+    retryable: bool | None = None
+    retry_after: timedelta | None = None
+    exception: BaseException | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The stage stopped because its work was no longer wanted.
+
+    Attributes:
+        reason: Why, as `ctx.cancelled.reason` had it.
+    """
+
+    reason: str
+
+
+Outcome = Completed | WaitsOutside | NotReady | StageFailure | Cancelled

@@ -1,0 +1,156 @@
+"""The other end of the pipe: what runs in a process that runs stages."""
+
+import importlib
+import os
+import queue
+import signal
+import threading
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+from stageline_sdk._attempt import run_blocking
+from stageline_sdk._failures import final_failure
+from stageline_sdk._job import AnnotationRecord, Job, LogRecord, Outcome, ProgressUpdate, StageFailure
+from stageline_sdk.cancellation import CancelSource
+from stageline_sdk.errors import ApiError
+from stageline_sdk.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """To the child: run this stage. It is named, not sent: a decorated function cannot be pickled."""
+
+    module: str
+    qualified_name: str
+    stage_id: str
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class CancelChild:
+    """To the child: the work is no longer wanted."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """From the child: fetch the output of an earlier stage."""
+
+    stage_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """To the child: the output, as JSON text."""
+
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """To the child: it could not be fetched."""
+
+    message: str
+    retryable: bool
+
+
+class PipeSink:
+    """Sends what a stage says through the pipe."""
+
+    def __init__(self, pipe: "Connection[Any, Any]") -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._fetch_lock = threading.Lock()
+        self.replies: queue.SimpleQueue[Fetched | NotFetched] = queue.SimpleQueue()
+
+    def send(self, message: object) -> None:
+        """Send a message; a stage may speak from several threads."""
+        with self._lock:
+            self._pipe.send(message)
+
+    def log(self, record: LogRecord) -> None:
+        """Send a log line."""
+        self.send(record)
+
+    def progress(self, update: ProgressUpdate) -> None:
+        """Send a progress update."""
+        self.send(update)
+
+    def annotate(self, annotation: AnnotationRecord) -> None:
+        """Send an annotation."""
+        self.send(annotation)
+
+    def fetch_output(self, stage_id: str) -> bytes:
+        """Ask for an output and wait for it.
+
+        Raises:
+            ApiError: It could not be fetched.
+        """
+        with self._fetch_lock:
+            self.send(Fetch(stage_id))
+            reply = self.replies.get()
+        if isinstance(reply, NotFetched):
+            raise ApiError(reply.message, retryable=reply.retryable)
+        return reply.output
+
+
+def serve(pipe: "Connection[Any, Any]") -> None:
+    """Run stages, one after another, until the pipe ends. The entry point of the process."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the worker decides when we stop.
+    sink = PipeSink(pipe)
+    runs: queue.SimpleQueue[tuple[Run, CancelSource]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(pipe, runs, sink), daemon=True).start()
+    while True:
+        run, cancel = runs.get()
+        sink.send(_execute(run, sink, cancel))
+
+
+def _read(
+    pipe: "Connection[Any, Any]", runs: "queue.SimpleQueue[tuple[Run, CancelSource]]", sink: PipeSink
+) -> None:
+    """Take what the worker sends, also while a stage runs."""
+    cancel = CancelSource()
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)  # The worker is gone: nobody wants the rest, and only this ends a busy main thread.
+        if isinstance(message, Run):
+            cancel = CancelSource()
+            runs.put((message, cancel))
+        elif isinstance(message, CancelChild):
+            cancel.cancel(message.reason)
+        else:
+            sink.replies.put(message)
+
+
+def _execute(run: Run, sink: PipeSink, cancel: CancelSource) -> Outcome:
+    try:
+        stage = find_stage(run.module, run.qualified_name, run.stage_id)
+    except Exception as error:  # noqa: BLE001 - importing a user's module may raise anything
+        return final_failure(
+            "INTERNAL",
+            "stageline_sdk.DefinitionError",
+            f"stage {run.stage_id!r} could not be imported in its process: {type(error).__name__}: {error}",
+        )
+    outcome = run_blocking(stage, run.job, sink, cancel)
+    return replace(outcome, exception=None) if isinstance(outcome, StageFailure) else outcome
+
+
+def find_stage(module_name: str, qualified_name: str, stage_id: str) -> Stage[Any, Any, Any]:
+    """Return the stage that a module makes of a function.
+
+    Raises:
+        ImportError: The module cannot be imported.
+        LookupError: The module has no such stage.
+    """
+    module = importlib.import_module(module_name)
+    named = getattr(module, qualified_name, None)
+    for candidate in (named, *vars(module).values()):
+        if isinstance(candidate, Stage) and candidate.id == stage_id:
+            return candidate
+    raise LookupError(f"module {module_name!r} has no stage {stage_id!r} at its top")

@@ -1,0 +1,256 @@
+"""What a stage function gets: its input and config, the outputs of earlier stages, and ways to speak."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, overload
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from typing_extensions import TypeVar
+
+from stageline_sdk._job import AnnotationRecord, ContextSink, Job, LogLevel, LogRecord, ProgressUpdate
+from stageline_sdk._payload import clean_text, jsonable, jsonable_fields
+from stageline_sdk.cancellation import CancelSignal
+from stageline_sdk.empty import NoConfig
+from stageline_sdk.errors import MissingOutputError, NonRetryableError
+
+if TYPE_CHECKING:
+    from stageline_sdk.stage import Stage
+
+InputT_co = TypeVar("InputT_co", covariant=True)
+ConfigT_co = TypeVar("ConfigT_co", bound=BaseModel, covariant=True, default=NoConfig)
+OutputT = TypeVar("OutputT")
+
+_LEVELS: Mapping[str, LogLevel] = {
+    "DEBUG": "DEBUG",
+    "INFO": "INFO",
+    "WARN": "WARNING",
+    "WARNING": "WARNING",
+    "ERROR": "ERROR",
+}
+_ANNOTATION_KEY_LENGTH_MAX = 255
+
+
+class StageLogger:
+    """Logs lines that are kept with the run: `ctx.log.info("fetched", bytes=10)` or `ctx.log("INFO", "fetched", bytes=10)`.
+
+    It returns at once; lines are sent in batches. Fields may have any value: what JSON cannot show becomes its `repr`.
+    """
+
+    __slots__ = ("_sink",)
+
+    def __init__(self, sink: ContextSink) -> None:
+        self._sink = sink
+
+    def __call__(self, level: LogLevel, message: str, /, **fields: Any) -> None:
+        """Log a line.
+
+        Args:
+            level: DEBUG, INFO, WARNING or ERROR, in any case.
+            message: The line; the server cuts it at 16 KiB.
+            **fields: Key-value details.
+
+        Raises:
+            ValueError: There is no such level.
+        """
+        known = _LEVELS.get(level.upper())
+        if known is None:
+            raise ValueError(f"log level must be DEBUG, INFO, WARNING or ERROR, got {level!r}")
+        self._sink.log(LogRecord(known, clean_text(str(message)), jsonable_fields(fields)))
+
+    def debug(self, message: str, /, **fields: Any) -> None:
+        """Log what only the stage's author needs."""
+        self("DEBUG", message, **fields)
+
+    def info(self, message: str, /, **fields: Any) -> None:
+        """Log what happened."""
+        self("INFO", message, **fields)
+
+    def warning(self, message: str, /, **fields: Any) -> None:
+        """Log what is not as it should be but does not stop the stage."""
+        self("WARNING", message, **fields)
+
+    def error(self, message: str, /, **fields: Any) -> None:
+        """Log what went wrong. To fail the stage, raise."""
+        self("ERROR", message, **fields)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Context(Generic[InputT_co, ConfigT_co]):
+    """What a stage function gets. The worker makes it; in tests `stageline_sdk.testing.StageEnvironment` does.
+
+    `Context[Document, ExtractConfig]` declares the input and config; `Context[Document]` has no config, and
+    `Context[NoInput]` does not read its input.
+
+    Attributes:
+        input: The stage's input: the run's, or the output of the group before; of a parallel group, an object keyed by
+            stage id.
+        config: The stage's config: the run's over the model's defaults.
+        run_id: The run.
+        workflow_name: Its workflow.
+        workflow_version: The version of the workflow that the run is pinned to.
+        stage_id: This stage.
+        attempt: 1 for the first try; failures count it up.
+        delivery: How often this stage was handed to a worker; a lost worker counts it up, and so does a failure.
+        generation: 1 for the first execution; one more at each rerun.
+        deadline: When the attempt times out, with a time zone; None if it never does.
+        cancelled: Set when the work is no longer wanted. Await it, wait on it, or ask `is_set()`. An `async def` stage
+            also gets `asyncio.CancelledError` at its next `await`.
+        log: Logs lines that are kept with the run.
+    """
+
+    input: InputT_co
+    config: ConfigT_co
+    run_id: str
+    workflow_name: str
+    workflow_version: int
+    stage_id: str
+    attempt: int
+    delivery: int
+    generation: int
+    deadline: datetime | None
+    cancelled: CancelSignal
+    log: StageLogger
+    _job: Job = field(repr=False)
+    _sink: ContextSink = field(repr=False)
+    _fetched: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    @overload
+    def require(self, stage: "Stage[Any, OutputT, Any]") -> OutputT: ...
+    @overload
+    def require(self, stage: str) -> Any: ...
+    def require(self, stage: "Stage[Any, OutputT, Any] | str") -> OutputT | Any:
+        """Return the output of an earlier stage of this run.
+
+        Outputs of the stages in `dependencies` are there before the stage starts. Others may have to be fetched at
+        the first call, which then blocks for a round trip: name what you need in `dependencies`.
+
+        Args:
+            stage: The stage, which gives a typed value; or its id, which gives plain JSON values.
+
+        Raises:
+            MissingOutputError: No stage of an earlier group has this id. Falsy outputs, such as None and 0, are there.
+            NonRetryableError: The output does not fit the output type of the stage object.
+            ApiError: The output could not be fetched.
+        """
+        stage_id = stage if isinstance(stage, str) else stage.id
+        if not self._has(stage_id):
+            raise MissingOutputError(
+                f"stage {self.stage_id!r} requires the output of stage {stage_id!r}, which this run does not have. "
+                f"Outputs of earlier groups: {', '.join(self.available_outputs) or 'none'}",
+                stage_id=stage_id,
+                available=self.available_outputs,
+            )
+        return self._read(stage)
+
+    @overload
+    def optional(self, stage: "Stage[Any, OutputT, Any]") -> OutputT | None: ...
+    @overload
+    def optional(self, stage: str) -> Any: ...
+    def optional(self, stage: "Stage[Any, OutputT, Any] | str") -> OutputT | Any | None:
+        """Return the output of an earlier stage of this run, None if there is none.
+
+        Args:
+            stage: The stage, which gives a typed value; or its id, which gives plain JSON values.
+
+        Raises:
+            NonRetryableError: The output does not fit the output type of the stage object.
+            ApiError: The output could not be fetched.
+        """
+        return self._read(stage) if self._has(stage if isinstance(stage, str) else stage.id) else None
+
+    @property
+    def available_outputs(self) -> tuple[str, ...]:
+        """Ids of the earlier stages whose outputs can be required, sorted."""
+        return tuple(sorted({*self._job.outputs, *self._job.stored_outputs}))
+
+    def progress(self, fraction: float, message: str = "", /, **details: Any) -> None:
+        """Say how far the stage is; shown live. Returns at once; of updates in quick succession the last is sent.
+
+        Args:
+            fraction: Share done, 0 to 1.
+            message: For people, at most 1,024 characters.
+            **details: Key-value details.
+
+        Raises:
+            ValueError: The fraction is not a number from 0 to 1.
+        """
+        if not 0 <= fraction <= 1:  # False for NaN, too.
+            raise ValueError(
+                f"progress is a fraction from 0 to 1, got {fraction!r}; divide a percentage by 100"
+            )
+        self._sink.progress(
+            ProgressUpdate(float(fraction), clean_text(str(message)), jsonable_fields(details))
+        )
+
+    def annotate(
+        self, key: str, value: Any, *, details: Mapping[str, Any] | None = None, emit_event: bool = False
+    ) -> None:
+        """Make a note on the run, such as why something was decided. Booked with the outcome of this attempt.
+
+        Args:
+            key: A dotted lower-case name, such as `decision.rationale`; 1 to 255 characters.
+            value: What it says: anything that JSON can show, except None; at most 16 KiB.
+            details: More about it, at most 64 KiB.
+            emit_event: Whether an event `annotation:created` tells of it.
+
+        Raises:
+            ValueError: The key's length is wrong, or the value is None.
+        """
+        if not 1 <= len(key) <= _ANNOTATION_KEY_LENGTH_MAX:
+            raise ValueError(
+                f"an annotation's key has 1 to {_ANNOTATION_KEY_LENGTH_MAX} characters, got {len(key)}"
+            )
+        if value is None:
+            raise ValueError(f"annotation {key!r} has no value: give any JSON value except null")
+        self._sink.annotate(
+            AnnotationRecord(key, jsonable(value), jsonable_fields(details or {}), emit_event)
+        )
+
+    def raise_if_cancelled(self) -> None:
+        """Stop here if the work is no longer wanted. Call it between the steps of a long `def` stage.
+
+        Raises:
+            StageCancelledError: The run was cancelled or timed out, or another worker has the job.
+        """
+        self.cancelled.raise_if_set()
+
+    def _has(self, stage_id: str) -> bool:
+        return stage_id in self._job.outputs or stage_id in self._job.stored_outputs
+
+    def _read(self, stage: "Stage[Any, Any, Any] | str") -> Any:
+        stage_id = stage if isinstance(stage, str) else stage.id
+        text = self._job.outputs.get(stage_id) or self._fetched.get(stage_id)
+        if text is None:
+            text = self._fetched[stage_id] = self._sink.fetch_output(stage_id)
+        if isinstance(stage, str):
+            return from_json(text)
+        try:
+            return stage.output_adapter.validate_json(text)
+        except ValidationError as error:
+            raise NonRetryableError(
+                f"the output of stage {stage_id!r} does not fit the type of the stage object that was given: {error}"
+            ) from error
+
+
+def context_for(
+    job: Job, given: Any, config: BaseModel, sink: ContextSink, cancelled: CancelSignal
+) -> Context[Any, Any]:
+    """Return the context of a job, for the runtime. Input and config are already parsed."""
+    return Context(
+        input=given,
+        config=config,
+        run_id=job.run_id,
+        workflow_name=job.workflow_name,
+        workflow_version=job.workflow_version,
+        stage_id=job.stage_id,
+        attempt=job.attempt,
+        delivery=job.delivery,
+        generation=job.generation,
+        deadline=job.deadline,
+        cancelled=cancelled,
+        log=StageLogger(sink),
+        _job=job,
+        _sink=sink,
+    )

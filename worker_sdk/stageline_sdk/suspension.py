@@ -1,0 +1,52 @@
+"""What a stage of mode `async-batch` says when its work goes on elsewhere."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from stageline_sdk.errors import DefinitionError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """Return it from an async-batch stage: the work goes on elsewhere, ask again later. Nothing waits in memory.
+
+    The state is stored by the server and handed to the stage's check function. Never put secrets in it.
+
+    Raises:
+        DefinitionError: An interval is not longer than zero.
+    """
+
+    state: Any
+    """What the check function needs to find the work again: a pydantic model or anything else that JSON can show."""
+
+    poll_interval: timedelta = timedelta(seconds=30)
+    """Wait before each check. Longer than zero. Default 30 seconds."""
+
+    max_wait: timedelta = timedelta(days=1)
+    """When the stage fails, if the work is still not done, counted from now. Longer than zero. Default a day."""
+
+    def __post_init__(self) -> None:
+        _require_positive("Suspended.poll_interval", self.poll_interval)
+        _require_positive("Suspended.max_wait", self.max_wait)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillWaiting:
+    """Return it from a check function: the work is not done yet.
+
+    Raises:
+        DefinitionError: `next_check` is not longer than zero.
+    """
+
+    next_check: timedelta | None = None
+    """Wait before the next check. Default: the poll interval of the suspension."""
+
+    def __post_init__(self) -> None:
+        if self.next_check is not None:
+            _require_positive("StillWaiting.next_check", self.next_check)
+
+
+def _require_positive(field: str, value: timedelta) -> None:
+    if value <= timedelta(0):
+        raise DefinitionError(f"{field} must be longer than zero, got {value}")
