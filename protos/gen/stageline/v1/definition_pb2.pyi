@@ -91,7 +91,9 @@ Global___Workflow: _TypeAlias = Workflow  # noqa: Y015
 
 @_typing.final
 class WorkflowDefinition(_message.Message):
-    """WorkflowDefinition is a linear pipeline of groups. A group starts when the whole group before it is complete."""
+    """WorkflowDefinition is a linear pipeline of groups. A group starts when the whole group before it is complete. All of it,
+    schemas included, has at most 4 MiB (`Limits.definition_bytes_max`).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -115,7 +117,9 @@ class WorkflowDefinition(_message.Message):
     """JSON Schema of a run's output, for readers; the outputs of stages are what is checked. Empty means unsaid."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageGroup]:
-        """The groups, in order. At least one; at most 2,000 stages in all of them (`Limits.workflow_stages_max`)."""
+        """The groups, in order, counted from 1. At least one; at most 2,000 stages in all of them
+        (`Limits.workflow_stages_max`).
+        """
 
     def __init__(
         self,
@@ -260,20 +264,20 @@ class RetryPolicy(_message.Message):
     JITTER_FIELD_NUMBER: _builtins.int
     NON_RETRYABLE_ERROR_TYPES_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
-    """Attempts in all, the first included. 0 means the default, 3. 1 means no retry. At most 1,000."""
+    """Attempts in all, the first included. 0 means the default, 3. 1 means no retry. At most 100."""
     backoff_factor: _builtins.float
     """Growth from one delay to the next. 0 means the default, 2. Else 1 to 10."""
     jitter: _builtins.float
     """Spread of the delay: it is multiplied by a random number between 1 - jitter and 1 + jitter. Unset means the
-    default, 0.2. 0 means none. At most 1.
+    default, 0.1. 0 means none. At most 1.
     """
     @_builtins.property
     def initial_backoff(self) -> _duration_pb2.Duration:
-        """Delay before the second attempt. Unset means the default, 1 s. Zero is allowed: retry at once."""
+        """Delay before the second attempt. Unset means the default, 2 s. Zero is allowed: retry at once, always."""
 
     @_builtins.property
     def max_backoff(self) -> _duration_pb2.Duration:
-        """Longest delay, before jitter. Unset means the default, 5 min. Not less than `initial_backoff`, at most 24 h."""
+        """Longest delay, before jitter. Unset means the default, 5 min. At most 24 h."""
 
     @_builtins.property
     def non_retryable_error_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -314,8 +318,8 @@ class StageTimeouts(_message.Message):
 
     @_builtins.property
     def start_to_close(self) -> _duration_pb2.Duration:
-        """From the worker's receipt of an offer until its report. Unset means the default, 10 min. Each attempt and each
-        check has it anew; time in suspension does not count.
+        """From the worker's receipt of an offer until its report. Unset means without limit: only the loss of the worker ends
+        the attempt. Each attempt and each check has it anew; time in suspension does not count.
         """
 
     @_builtins.property

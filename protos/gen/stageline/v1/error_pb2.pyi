@@ -352,9 +352,11 @@ class FieldViolation(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Path of the field, in request field names and then JSON keys: `input.url`, `definition.groups[1].stages[0].id`."""
+    """Path of the field, in request field names and then JSON keys: `input.url`,
+    `config.extract-text.max_length`, `definition.groups.1.stages.0.id` (indices from 0).
+    """
     description: _builtins.str
-    """What is wrong, for people: the rule and the value's size or kind. Never holds more than 200 characters of a value."""
+    """What is wrong, for people: the rule and the value's size or kind. Never more than about 300 characters."""
     def __init__(
         self,
         *,

@@ -23,24 +23,28 @@ class Event(_message.Message):
     pass over types and payload keys that they do not know; new ones may come.
 
     Types, and the keys of their payload (a key followed by "?" may be absent):
-      - workflow:created: workflow_name, workflow_version, priority, labels?
-      - workflow:started: none
+      - workflow:created: workflow_name, workflow_version, priority
+      - workflow:started: none. The first group was started.
       - workflow:suspended: stage_id. Once for each stage that suspends.
-      - workflow:completed: duration_seconds, total_cost_usd, total_tokens
-      - workflow:failed: error {kind, code, message, stage_id}
-      - workflow:cancelled: reason?
-      - run:advanced: group_index, stage_ids. A further group was started.
-      - run:rerun: from_stage_id, generation, reason?
-      - stage:started: stage_name, stage_number, generation, attempt, delivery, worker
-      - stage:progress: fraction?, message, details?. At most one a second per stage; of more, the last is kept.
-      - stage:suspended: generation, attempt, next_check_time?, waits_for_outside
-      - stage:completed: stage_name, generation, attempt, duration_seconds, metrics?
-      - stage:failed: stage_name, generation, attempt, error {kind, type, message}, terminal
-      - stage:retry_scheduled: generation, next_attempt, delay_seconds
-      - stage:cancelled: generation
-      - annotation:created: annotation_id, key, value, scope, scope_id?, actor?, attempt
-    Times in payloads are RFC 3339 text, durations are numbers of seconds. Outputs and inputs are never in events: read
-    them with GetRun.
+      - workflow:completed: duration_ms, total_cost, total_tokens, and either output or, when that is larger than 128 KiB,
+        output_omitted (true); then GetRun has it
+      - workflow:failed: error {code, message, stage_id}, duration_ms, total_cost, total_tokens
+      - workflow:cancelled: reason
+      - run:advanced: group, stage_ids. A further group was started.
+      - run:rerun: from_stage_id, generation, reason
+      - stage:started: stage_id, stage_name, stage_number, generation, attempt, delivery. Once for each delivery.
+      - stage:progress: stage_id, fraction?, message, details. At most one a second per stage; of more, the last is kept.
+      - stage:suspended: stage_id, attempt, next_check_time?, resumable
+      - stage:completed: stage_id, attempt, duration_ms, metrics
+      - stage:failed: stage_id, attempt, error {type, message}, terminal. Once for each failed attempt; with `terminal`
+        false a stage:retry_scheduled follows.
+      - stage:retry_scheduled: stage_id, attempt (the next one), delivery, delay_ms
+      - stage:requeued: stage_id, delivery, reason ("undelivered", "returned" or "lease_expired"). The worker was lost or gave
+        the job back; it waits for another one.
+      - stage:cancelled: stage_id
+      - annotation:created: annotation_id, key, value, scope, scope_id?, stage_id?, actor?, attempt
+    Times in payloads are RFC 3339 text, durations are whole milliseconds, costs are US dollars as exact decimals in strings.
+    Outputs of stages are never in events: read them with GetRun.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

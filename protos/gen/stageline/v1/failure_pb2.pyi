@@ -43,7 +43,9 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_WAIT_EXPIRED: _FailureKind.ValueType  # 8
     """The suspended stage waited longer than its maximum wait. Not retried."""
     FAILURE_KIND_WORKER_LOST: _FailureKind.ValueType  # 9
-    """Worker after worker was lost with this job (`Limits.deliveries_max` deliveries, 5 by default). Not retried."""
+    """Worker after worker was lost with this job: `Limits.deliveries_max` deliveries of one attempt, 5 by default.
+    Not retried.
+    """
     FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 10
     """A fault of Stageline itself. Retried by the policy."""
 
@@ -69,7 +71,9 @@ FAILURE_KIND_NOT_STARTED_IN_TIME: FailureKind.ValueType  # 7
 FAILURE_KIND_WAIT_EXPIRED: FailureKind.ValueType  # 8
 """The suspended stage waited longer than its maximum wait. Not retried."""
 FAILURE_KIND_WORKER_LOST: FailureKind.ValueType  # 9
-"""Worker after worker was lost with this job (`Limits.deliveries_max` deliveries, 5 by default). Not retried."""
+"""Worker after worker was lost with this job: `Limits.deliveries_max` deliveries of one attempt, 5 by default.
+Not retried.
+"""
 FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 10
 """A fault of Stageline itself. Retried by the policy."""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
@@ -93,9 +97,9 @@ class StageError(_message.Message):
     `RetryPolicy.non_retryable_error_types` is compared with. At most 255 characters; may be empty.
     """
     message: _builtins.str
-    """For people. At most 16 KiB; the worker cuts it. Required in a report."""
+    """For people. Required in a report. At most 4,096 characters are kept; what is longer is cut, and ends in "…"."""
     stack_trace: _builtins.str
-    """Stack trace as text, innermost frame last as Python does or as the language has it. At most 64 KiB; may be empty."""
+    """Stack trace, as the language prints it. At most 16,384 characters are kept. May be empty."""
     retryable: _builtins.bool
     """Whether a retry can help, where the stage's code knows. Unset: the kind and the retry policy decide. `true` never
     lifts the policy's `max_attempts`, `false` always ends the attempts.
@@ -103,7 +107,7 @@ class StageError(_message.Message):
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
         """How long to wait before the next attempt, where the stage knows (such as a provider's Retry-After). Unset: the
-        policy's backoff. The longer of the two is taken, at most 24 hours.
+        policy's backoff. It takes the place of the backoff, jitter included; at most 24 hours.
         """
 
     def __init__(
@@ -141,7 +145,7 @@ class RunError(_message.Message):
     code: _builtins.str
     """The type of that failure, as in `StageError.type`. May be empty."""
     message: _builtins.str
-    """For people. At most 16 KiB."""
+    """For people. At most 4,096 characters."""
     stage_id: _builtins.str
     """Id of the stage that failed; of several that failed, the first in the definition's order. Empty when no stage did."""
     def __init__(

@@ -141,7 +141,7 @@ class JobOffer(_message.Message):
     attempt: _builtins.int
     """Attempt within the generation, from 1. A check has the attempt that suspended."""
     delivery: _builtins.int
-    """Delivery within the generation, from 1."""
+    """Delivery of this attempt, from 1; more than 1 when a worker before was lost with it."""
     priority: _builtins.int
     """Priority of the run, 0 to 100."""
     traceparent: _builtins.str

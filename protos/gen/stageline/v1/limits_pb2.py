@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19stageline/v1/limits.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\"\xb7\x05\n\x06Limits\x12&\n\x0f\x66rame_bytes_max\x18\x01 \x01(\x03R\rframeBytesMax\x12\x37\n\x18inline_payload_bytes_max\x18\x02 \x01(\x03R\x15inlinePayloadBytesMax\x12*\n\x11payload_bytes_max\x18\x03 \x01(\x03R\x0fpayloadBytesMax\x12.\n\x13workflow_stages_max\x18\x04 \x01(\x05R\x11workflowStagesMax\x12(\n\x10group_stages_max\x18\x05 \x01(\x05R\x0egroupStagesMax\x12(\n\x10schema_bytes_max\x18\x06 \x01(\x03R\x0eschemaBytesMax\x12\x39\n\x19request_id_characters_max\x18\x07 \x01(\x05R\x16requestIdCharactersMax\x12\"\n\rpage_size_max\x18\x08 \x01(\x05R\x0bpageSizeMax\x12\x1d\n\nlabels_max\x18\t \x01(\x05R\tlabelsMax\x12*\n\x11session_slots_max\x18\n \x01(\x05R\x0fsessionSlotsMax\x12\x31\n\x15log_message_bytes_max\x18\x0b \x01(\x03R\x12logMessageBytesMax\x12:\n\x1alog_entries_per_second_max\x18\x0c \x01(\x05R\x16logEntriesPerSecondMax\x12%\n\x0e\x64\x65liveries_max\x18\r \x01(\x05R\rdeliveriesMax\x12\x34\n\x08wait_max\x18\x0e \x01(\x0b\x32\x19.google.protobuf.DurationR\x07waitMax\x12&\n\x0f\x66rame_items_max\x18\x0f \x01(\x05R\rframeItemsMaxb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19stageline/v1/limits.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\"\xe9\x05\n\x06Limits\x12&\n\x0f\x66rame_bytes_max\x18\x01 \x01(\x03R\rframeBytesMax\x12\x37\n\x18inline_payload_bytes_max\x18\x02 \x01(\x03R\x15inlinePayloadBytesMax\x12*\n\x11payload_bytes_max\x18\x03 \x01(\x03R\x0fpayloadBytesMax\x12.\n\x13workflow_stages_max\x18\x04 \x01(\x05R\x11workflowStagesMax\x12(\n\x10group_stages_max\x18\x05 \x01(\x05R\x0egroupStagesMax\x12(\n\x10schema_bytes_max\x18\x06 \x01(\x03R\x0eschemaBytesMax\x12\x39\n\x19request_id_characters_max\x18\x07 \x01(\x05R\x16requestIdCharactersMax\x12\"\n\rpage_size_max\x18\x08 \x01(\x05R\x0bpageSizeMax\x12\x1d\n\nlabels_max\x18\t \x01(\x05R\tlabelsMax\x12*\n\x11session_slots_max\x18\n \x01(\x05R\x0fsessionSlotsMax\x12\x31\n\x15log_message_bytes_max\x18\x0b \x01(\x03R\x12logMessageBytesMax\x12:\n\x1alog_entries_per_second_max\x18\x0c \x01(\x05R\x16logEntriesPerSecondMax\x12%\n\x0e\x64\x65liveries_max\x18\r \x01(\x05R\rdeliveriesMax\x12\x34\n\x08wait_max\x18\x0e \x01(\x0b\x32\x19.google.protobuf.DurationR\x07waitMax\x12&\n\x0f\x66rame_items_max\x18\x0f \x01(\x05R\rframeItemsMax\x12\x30\n\x14\x64\x65\x66inition_bytes_max\x18\x10 \x01(\x03R\x12\x64\x65\x66initionBytesMaxb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stageline.v1.limits_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LIMITS']._serialized_start=76
-  _globals['_LIMITS']._serialized_end=771
+  _globals['_LIMITS']._serialized_end=821
 # @@protoc_insertion_point(module_scope)

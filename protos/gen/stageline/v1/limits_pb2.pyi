@@ -40,8 +40,9 @@ class Limits(_message.Message):
     DELIVERIES_MAX_FIELD_NUMBER: _builtins.int
     WAIT_MAX_FIELD_NUMBER: _builtins.int
     FRAME_ITEMS_MAX_FIELD_NUMBER: _builtins.int
+    DEFINITION_BYTES_MAX_FIELD_NUMBER: _builtins.int
     frame_bytes_max: _builtins.int
-    """Largest frame or message, in bytes, either way. 1 MiB (1,048,576)."""
+    """Largest frame of a worker stream, in bytes, either way. 1 MiB (1,048,576)."""
     inline_payload_bytes_max: _builtins.int
     """Largest JSON text inside a message, in bytes. 128 KiB (131,072)."""
     payload_bytes_max: _builtins.int
@@ -65,9 +66,11 @@ class Limits(_message.Message):
     log_entries_per_second_max: _builtins.int
     """Most log lines a second of one session; those beyond are dropped and counted. 1,000."""
     deliveries_max: _builtins.int
-    """Most deliveries of one job that end without any report; then its stage fails with WORKER_LOST. 5."""
+    """Most deliveries of one attempt that end without any report; then its stage fails with WORKER_LOST. 5."""
     frame_items_max: _builtins.int
     """Most items of a frame, either way. 1,000."""
+    definition_bytes_max: _builtins.int
+    """Largest definition with all its schemas, in bytes. 4 MiB (4,194,304)."""
     @_builtins.property
     def wait_max(self) -> _duration_pb2.Duration:
         """Longest time from a stage's suspension to its end. 366 days."""
@@ -90,10 +93,11 @@ class Limits(_message.Message):
         deliveries_max: _builtins.int = ...,
         wait_max: _duration_pb2.Duration | None = ...,
         frame_items_max: _builtins.int = ...,
+        definition_bytes_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wait_max", b"wait_max"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries_max", b"deliveries_max", "frame_bytes_max", b"frame_bytes_max", "frame_items_max", b"frame_items_max", "group_stages_max", b"group_stages_max", "inline_payload_bytes_max", b"inline_payload_bytes_max", "labels_max", b"labels_max", "log_entries_per_second_max", b"log_entries_per_second_max", "log_message_bytes_max", b"log_message_bytes_max", "page_size_max", b"page_size_max", "payload_bytes_max", b"payload_bytes_max", "request_id_characters_max", b"request_id_characters_max", "schema_bytes_max", b"schema_bytes_max", "session_slots_max", b"session_slots_max", "wait_max", b"wait_max", "workflow_stages_max", b"workflow_stages_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_bytes_max", b"definition_bytes_max", "deliveries_max", b"deliveries_max", "frame_bytes_max", b"frame_bytes_max", "frame_items_max", b"frame_items_max", "group_stages_max", b"group_stages_max", "inline_payload_bytes_max", b"inline_payload_bytes_max", "labels_max", b"labels_max", "log_entries_per_second_max", b"log_entries_per_second_max", "log_message_bytes_max", b"log_message_bytes_max", "page_size_max", b"page_size_max", "payload_bytes_max", b"payload_bytes_max", "request_id_characters_max", b"request_id_characters_max", "schema_bytes_max", b"schema_bytes_max", "session_slots_max", b"session_slots_max", "wait_max", b"wait_max", "workflow_stages_max", b"workflow_stages_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -152,7 +152,7 @@ class Report(_message.Message):
 
     @_builtins.property
     def returned(self) -> Global___Returned:
-        """Handed back. No attempt is spent; the delivery counts."""
+        """Handed back. Neither an attempt nor a delivery is spent."""
 
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
@@ -392,19 +392,23 @@ class Returned(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
     reason: Global___ReturnReason.ValueType
     """Why."""
     message: _builtins.str
     """More about it, for people. At most 1,024 characters."""
+    started: _builtins.bool
+    """True when the stage's code had begun, and was stopped before its end."""
     def __init__(
         self,
         *,
         reason: Global___ReturnReason.ValueType = ...,
         message: _builtins.str = ...,
+        started: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

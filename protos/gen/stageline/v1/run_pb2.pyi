@@ -277,8 +277,8 @@ class Run(_message.Message):
 
     @_builtins.property
     def config(self) -> _payload_pb2.Payload:
-        """Its config: a JSON object whose keys are stage ids and whose values are that stage's config, as given at creation
-        (defaults are not filled in here). FULL view only.
+        """Its config: a JSON object whose keys are stage ids and whose values are that stage's config, the defaults filled in.
+        Stages whose config is empty are left out. FULL view only.
         """
 
     @_builtins.property
@@ -371,7 +371,7 @@ class StageExecution(_message.Message):
 
     STAGE_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
-    GROUP_INDEX_FIELD_NUMBER: _builtins.int
+    GROUP_NUMBER_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
@@ -392,18 +392,18 @@ class StageExecution(_message.Message):
     """Id of the stage in the definition."""
     name: _builtins.str
     """Its name for people."""
-    group_index: _builtins.int
-    """Index of its group in the definition. The first group is 0."""
+    group_number: _builtins.int
+    """Number of its group in the definition. The first group is 1."""
     number: _builtins.int
     """Number in the definition's order over all groups. The first stage is 1."""
     state: Global___StageState.ValueType
     """Where it stands."""
     generation: _builtins.int
-    """1 for the first execution; grows by one at each rerun that includes the stage. 0 before it ever started."""
+    """1 for the first execution; grows by one at each rerun that includes the stage. 0 before its group was ever reached."""
     attempt: _builtins.int
-    """Attempts begun in this generation. What is counted against the retry policy."""
+    """The present or last attempt of this generation, from 1; 0 before the first. Counted against the retry policy."""
     deliveries: _builtins.int
-    """Deliveries to workers in this generation, those that were lost or declined included. Never less than `attempt`."""
+    """Deliveries of the present or last attempt to workers, from 1; more than 1 when workers were lost. 0 before the first."""
     waiting_reason: Global___WaitingReason.ValueType
     """What it waits for, while it is PENDING or SUSPENDED. UNSPECIFIED else."""
     worker: _builtins.str
@@ -449,7 +449,7 @@ class StageExecution(_message.Message):
         *,
         stage_id: _builtins.str = ...,
         name: _builtins.str = ...,
-        group_index: _builtins.int = ...,
+        group_number: _builtins.int = ...,
         number: _builtins.int = ...,
         state: Global___StageState.ValueType = ...,
         generation: _builtins.int = ...,
@@ -469,7 +469,7 @@ class StageExecution(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "attempt", b"attempt", "deliveries", b"deliveries", "end_time", b"end_time", "error", b"error", "generation", b"generation", "group_index", b"group_index", "metrics", b"metrics", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "stage_id", b"stage_id", "start_time", b"start_time", "state", b"state", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "attempt", b"attempt", "deliveries", b"deliveries", "end_time", b"end_time", "error", b"error", "generation", b"generation", "group_number", b"group_number", "metrics", b"metrics", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "stage_id", b"stage_id", "start_time", b"start_time", "state", b"state", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
