@@ -86,6 +86,29 @@ class OutboxBatch:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxSettlement:
+    """What became of a claimed stream.
+
+    Attributes:
+        run_id: The run.
+        locked_until: As it was claimed: tells this claim from a later one.
+        published_up_to: Sequence of the last event that the sink has taken.
+        tries: How often the event after it was refused in a row; 0 where it was not.
+        next_try_at: The stream is not due before this time; None where it is due at once.
+        dead: The event after it is dead-lettered, which holds the stream until it is replayed.
+        last_error: Why the sink refused, for a person; empty where it did not.
+    """
+
+    run_id: UUID
+    locked_until: datetime
+    published_up_to: int
+    tries: int = 0
+    next_try_at: datetime | None = None
+    dead: bool = False
+    last_error: str = ""
+
+
 class UnitOfWork(Protocol):
     """One transaction: load (which locks), decide in memory, commit. Left without ``commit``, nothing happened."""
 
@@ -119,7 +142,12 @@ class UnitOfWork(Protocol):
         ...
 
     async def expire_sessions(self, now: datetime, limit: int) -> Sequence[UUID]:
-        """Ends living sessions whose time is over and returns their ids, passing over what is locked."""
+        """Ends living sessions whose time is over (``expires_at`` is ``now`` or earlier), with reason ``TIMED_OUT``.
+
+        Returns:
+            Their ids, and those of sessions that have ended but still hold jobs: one was leased to them at the moment
+            they ended. The earliest to expire first; what another transaction has locked is passed over.
+        """
         ...
 
     async def jobs_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[JobKey]:
@@ -134,28 +162,40 @@ class UnitOfWork(Protocol):
         """
         ...
 
-    async def claim_outbox(self, now: datetime, limit: int) -> Sequence[OutboxBatch]:
-        """Locks runs with unpublished events that are due, passing over what another flusher holds."""
+    async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
+        """Takes streams of runs with unpublished events that are due, passing over what another flusher has.
+
+        The claim outlives the transaction, so that none is held while a sink works: no other flusher is given the
+        stream before ``locked_until``. A stream that waits for its next try, or is dead, is not due.
+
+        Args:
+            now: The present time.
+            limit: Events in all, at least one.
+            locked_until: When the claim lapses; with the run it names the claim.
+
+        Returns:
+            For each stream its next events without a gap; the streams that have waited longest come first.
+        """
         ...
 
-    async def settle_outbox(
-        self, run_id: UUID, *, published_up_to: int, tries: int, next_try_at: datetime | None, dead: bool
-    ) -> None:
-        """Notes how far a run's events have been published, and when the next one is to be tried (None: at once)."""
+    async def settle_outbox(self, settlements: Sequence[OutboxSettlement]) -> None:
+        """Notes what became of claimed streams and frees them. A claim that has lapsed and was taken anew is passed over."""
         ...
 
     async def commit(self, changes: ChangeSet, inputs: Sequence[InputRequest] = ()) -> Sequence[JobInputs]:
         """Writes the difference, reads what leased jobs need, and commits, all in one round trip where it can.
 
         Args:
-            changes: Rows with the versions that they were read with; each written row's version grows by one.
+            changes: Rows with the versions that they were read with; each written row's version grows by one, so that
+                an inserted row, which comes with version 0, begins at 1.
             inputs: What to read for the leased jobs.
 
         Returns:
             One value for each request, in order.
 
         Raises:
-            ConcurrentChangeError: A row was not as it had been read. Nothing was written.
+            ConcurrentChangeError: A row was not as it had been read, or one to insert was there already. Nothing was
+                written.
         """
         ...
 
