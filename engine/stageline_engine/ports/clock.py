@@ -12,6 +12,10 @@ class Clock(Protocol):
         """Returns the present time with its zone. In production the database's, in tests a virtual one."""
         ...
 
+    async def refresh(self) -> None:
+        """Reads the source again, so that the clock does not drift from it. Nothing happens where there is none."""
+        ...
+
 
 class IdSource(Protocol):
     """The source of ids, secrets and chance."""

@@ -1,0 +1,1 @@
+"""Between the wire and the kernel: batches that form by themselves, leases, timers, hints. Knows no gRPC."""

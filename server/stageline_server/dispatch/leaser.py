@@ -1,0 +1,83 @@
+"""Matches free slots with waiting jobs. Woken by hints only: a new job, a free slot, a new session.
+
+``_hot`` holds the routes that may have jobs waiting. A route leaves it when a lease found fewer jobs than there were
+slots and no new hint has come meanwhile; so an idle server asks nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from stageline_engine.commands import LeaseDemand, LeasedJobs, LeaseJobs
+from stageline_engine.errors import EngineError
+from stageline_server.dispatch.background import Background
+from stageline_server.dispatch.sessions import SessionTable
+
+_log = logging.getLogger(__name__)
+
+CONTENTION_PAUSE_SECONDS = 0.01
+"""Wait before asking again when ready jobs were locked: about as long as the transaction that holds them."""
+
+FAILURE_PAUSE_SECONDS = 0.5
+"""Wait before asking again when the database is away."""
+
+LeaseBatch = Callable[[LeaseJobs], Awaitable[LeasedJobs]]
+
+
+class Leaser(Background):
+    """The one task of a server that leases waiting jobs."""
+
+    def __init__(self, sessions: SessionTable, lease: LeaseBatch, *, batch_max: int) -> None:
+        """Takes the sessions to serve and what carries out a ``LeaseJobs`` with all its effects."""
+        super().__init__("leaser")
+        self._sessions = sessions
+        self._lease = lease
+        self._batch_max = batch_max
+        self._hot: dict[int, int] = {}
+        self._hints = 0
+        self._wake = asyncio.Event()
+
+    def jobs_may_wait(self, routes: Iterable[int]) -> None:
+        """Hints that these routes have jobs waiting."""
+        self._hints += 1
+        for route_id in routes:
+            self._hot[route_id] = self._hints
+        self._wake.set()
+
+    def slots_freed(self) -> None:
+        """Hints that a session takes more jobs."""
+        if self._hot:
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._serve()
+            except EngineError:
+                _log.warning("leasing failed; trying again", exc_info=True)
+                await asyncio.sleep(FAILURE_PAUSE_SECONDS)
+                self._wake.set()
+
+    async def _serve(self) -> None:
+        """Leases until the slots or the jobs run out."""
+        while True:
+            seen = dict(self._hot)
+            reservation = self._sessions.reserve(self._batch_max, frozenset(seen))
+            try:
+                if not reservation.demands:
+                    return
+                leased = await self._lease(LeaseJobs(reservation.demands))
+            finally:
+                reservation.release()
+            if leased.contended:
+                await asyncio.sleep(CONTENTION_PAUSE_SECONDS)
+            elif leased.leased < reservation.slots:
+                self._cool(seen, reservation.demands)
+
+    def _cool(self, seen: dict[int, int], demands: Iterable[LeaseDemand]) -> None:
+        """Takes routes off that had no more jobs, unless a hint has come since they were asked."""
+        for route_id in {route_id for demand in demands for route_id in demand.route_ids}:
+            if self._hot.get(route_id) == seen[route_id]:
+                del self._hot[route_id]

@@ -1,0 +1,60 @@
+"""Writes log lines in batches. Logs are best effort: they never hold up work, and lines that cannot be kept are counted."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from stageline_engine.errors import EngineError
+from stageline_engine.ports import LogLine, LogStore
+from stageline_server.dispatch.background import Background
+
+_log = logging.getLogger(__name__)
+
+WAITING_LINES_MAX = 50_000
+"""Lines kept in memory while the database is slow or away."""
+
+LINES_PER_WRITE_MAX = 2_000
+"""Lines in one write."""
+
+
+class LogWriter(Background):
+    """One task that stores lines in their order."""
+
+    def __init__(self, store: LogStore) -> None:
+        """Takes where to store them."""
+        super().__init__("log-writer")
+        self._store = store
+        self._waiting: list[LogLine] = []
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, lines: Sequence[LogLine]) -> None:
+        """Takes lines; beyond ``WAITING_LINES_MAX`` they are dropped, and the server's own log says how many."""
+        room = WAITING_LINES_MAX - len(self._waiting)
+        if len(lines) > room:
+            _log.warning(
+                "%d log lines of stages were dropped: the database does not keep up", len(lines) - room
+            )
+        self._waiting.extend(lines[:room])
+        self._idle.clear()
+        self._arrived.set()
+
+    async def flushed(self) -> None:
+        """Waits until every line has been stored."""
+        await self._idle.wait()
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                self._idle.set()
+                self._arrived.clear()
+                await self._arrived.wait()
+            lines = self._waiting[:LINES_PER_WRITE_MAX]
+            try:
+                await self._store.append(lines)
+            except EngineError:
+                _log.warning("log lines could not be stored; trying again", exc_info=True)
+                await asyncio.sleep(1)
+                continue
+            del self._waiting[: len(lines)]

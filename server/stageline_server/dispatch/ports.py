@@ -1,0 +1,28 @@
+"""The adapters that one server works with; ``app.py`` alone chooses them."""
+
+from dataclasses import dataclass
+
+from stageline_engine.ports import (
+    Clock,
+    IdSource,
+    JobTransport,
+    LogStore,
+    Persistence,
+    RunQueries,
+    SessionStore,
+    WorkflowRegistry,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One adapter for each port, all on the same state."""
+
+    persistence: Persistence
+    registry: WorkflowRegistry
+    queries: RunQueries
+    sessions: SessionStore
+    logs: LogStore
+    transport: JobTransport
+    clock: Clock
+    ids: IdSource

@@ -1,0 +1,27 @@
+"""How one server paces its work. Workers are told the intervals that concern them; nothing of this is in an SDK."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from stageline_engine import limits
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSettings:
+    """Paces and sizes.
+
+    Attributes:
+        session_timeout: Silence after which a session is given up and its leases are handed on.
+        heartbeat_interval: How often either side of a stream says something.
+        progress_interval: How often a worker tells the progress of one job.
+        committers: Transactions side by side; runs are spread over them by id, so that fsync and CPU overlap.
+        batch_max: Commands in one transaction.
+        recheck_interval: How often idle sessions are matched with the queue although no hint came: the net under lost hints.
+    """
+
+    session_timeout: timedelta = limits.SESSION_TIMEOUT
+    heartbeat_interval: timedelta = limits.HEARTBEAT_INTERVAL
+    progress_interval: timedelta = limits.PROGRESS_INTERVAL
+    committers: int = 2
+    batch_max: int = limits.COMMANDS_PER_BATCH_MAX
+    recheck_interval: timedelta = timedelta(seconds=10)
