@@ -36,6 +36,10 @@ NAME_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?"
 REQUEST_ID_LENGTH_MAX = 128
 """An idempotency key: room for a UUID with a prefix; it is part of an index."""
 
+TITLE_LENGTH_MAX = 255
+DESCRIPTION_BYTES_MAX = 16 * 1024
+"""Names and texts for people, of a workflow and of a stage."""
+
 PRIORITY_MIN = 0
 PRIORITY_MAX = 100
 PRIORITY_DEFAULT = 5
@@ -63,14 +67,37 @@ PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1000
 """Items in one page of a list."""
 
+FULL_RUNS_PER_PAGE_MAX = 20
+"""Runs in one page with their inputs, outputs and stages, which may be large."""
+
+RUNS_PER_REQUEST_MAX = 1000
+"""Runs that one request may create: two transactions' worth."""
+
+UNARY_BYTES_MAX = 8 * 1024 * 1024
+"""One unary request: twice a definition, so that one that is somewhat too large is still met with a typed refusal."""
+
+ANSWER_PAYLOADS_BYTES_MAX = 3 * 1024 * 1024
+"""Payloads inline in one answer; those beyond are named by size and SHA-256. gRPC clients take 4 MiB unless told else."""
+
 COMMANDS_PER_BATCH_MAX = 500
 """Commands in one transaction: beyond it commits gain nothing and locks are held longer (measured: 200 to 500 is flat)."""
 
 SLOTS_PER_SESSION_MAX = 10_000
 """Jobs that one worker session may hold."""
 
-ATTEMPTS_MAX = 100
-"""Tries of one stage that a retry policy may ask for."""
+ATTEMPTS_MAX = 1000
+"""Tries of one stage that a retry policy may ask for: enough for days of waiting, and an end of every loop."""
+
+BACKOFF_FACTOR_MAX = 10.0
+"""How much a wait may grow over the one before; beyond it the second retry would be the last in a day."""
+
+ERROR_TYPES_MAX = 100
+ERROR_TYPE_LENGTH_MAX = 255
+"""Error types that a retry policy may name as final, and the name of one."""
+
+STAGE_TIMEOUT_MAX = timedelta(days=366)
+STAGE_HEARTBEAT_MIN = timedelta(seconds=1)
+"""Bounds of a stage's timeouts: a year and a day, and no shorter than the interval at which progress is told."""
 
 DELIVERIES_PER_ATTEMPT_MAX = 5
 """Times one attempt is handed out without an outcome before the stage fails as poison: it has killed that many workers."""

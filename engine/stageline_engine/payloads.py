@@ -72,9 +72,16 @@ def _has_null_character(value: Any) -> bool:
     return False
 
 
+def _refuse_retrieval(uri: str) -> Any:
+    """A schema is whole in itself: the server must never fetch what a stranger's schema names, from web or disk."""
+    raise ValueError(f"$ref {uri} points outside of the schema")
+
+
 @lru_cache(maxsize=4096)
 def _validator(schema: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(orjson.loads(schema), validate_formats=False)
+    return jsonschema_rs.validator_for(
+        orjson.loads(schema), validate_formats=False, retriever=_refuse_retrieval
+    )
 
 
 def schema_error(schema: str) -> str:
