@@ -85,7 +85,7 @@ COMMANDS_PER_BATCH_MAX = 500
 SLOTS_PER_SESSION_MAX = 10_000
 """Jobs that one worker session may hold."""
 
-ATTEMPTS_MAX = 1000
+ATTEMPTS_MAX = 100
 """Tries of one stage that a retry policy may ask for: enough for days of waiting, and an end of every loop."""
 
 BACKOFF_FACTOR_MAX = 10.0

@@ -39,10 +39,10 @@ def structure_faults(definition: WorkflowDefinition) -> Iterator[DefinitionFault
 
 
 def located_stages(definition: WorkflowDefinition) -> Iterator[tuple[str, StageDefinition]]:
-    """Yields each stage with its path, such as ``definition.groups[1].stages[0]``."""
+    """Yields each stage with its path, such as ``definition.groups.1.stages.0``."""
     for group_index, group in enumerate(definition.groups):
         for stage_index, stage in enumerate(group):
-            yield f"definition.groups[{group_index}].stages[{stage_index}]", stage
+            yield f"definition.groups.{group_index}.stages.{stage_index}", stage
 
 
 def name_faults(name: str, field: str) -> Iterator[DefinitionFault]:
@@ -79,11 +79,11 @@ def _group_faults(definition: WorkflowDefinition) -> Iterator[DefinitionFault]:
     for index, group in enumerate(definition.groups):
         if not group:
             yield broken_rule(
-                f"definition.groups[{index}].stages", "is empty; a group has at least one stage"
+                f"definition.groups.{index}.stages", "is empty; a group has at least one stage"
             )
         elif len(group) > limits.STAGES_PER_GROUP_MAX:
             yield _too_many(
-                f"definition.groups[{index}].stages", len(group), limits.STAGES_PER_GROUP_MAX, "in a group"
+                f"definition.groups.{index}.stages", len(group), limits.STAGES_PER_GROUP_MAX, "in a group"
             )
     if len(definition.stages) > limits.STAGES_PER_WORKFLOW_MAX:
         yield _too_many(
@@ -111,7 +111,7 @@ def _dependency_faults(definition: WorkflowDefinition) -> Iterator[DefinitionFau
     for group_index, group in enumerate(definition.groups):
         for stage_index, stage in enumerate(group):
             for position, wanted in enumerate(stage.dependencies):
-                field = f"definition.groups[{group_index}].stages[{stage_index}].dependencies[{position}]"
+                field = f"definition.groups.{group_index}.stages.{stage_index}.dependencies.{position}"
                 wrong = _why_no_dependency(stage, wanted, group_index, group_by_id.get(wanted))
                 if wrong:
                     yield broken_rule(field, wrong)
@@ -145,17 +145,12 @@ def _retry_faults(retry: RetryPolicy, field: str) -> Iterator[DefinitionFault]:
         yield broken_rule(
             f"{field}.max_attempts", f"must be 1 to {limits.ATTEMPTS_MAX}, but is {retry.max_attempts}"
         )
-    if not timedelta(0) <= retry.max_backoff <= limits.RETRY_BACKOFF_MAX:
-        yield broken_rule(
-            f"{field}.max_backoff",
-            f"must be 0 s to {_seconds(limits.RETRY_BACKOFF_MAX)}, but is {_seconds(retry.max_backoff)}",
-        )
-    if not timedelta(0) <= retry.initial_backoff <= retry.max_backoff:
-        yield broken_rule(
-            f"{field}.initial_backoff",
-            f"must be 0 s to max_backoff ({_seconds(retry.max_backoff)}), "
-            f"but is {_seconds(retry.initial_backoff)}",
-        )
+    for name, backoff in (("initial_backoff", retry.initial_backoff), ("max_backoff", retry.max_backoff)):
+        if not timedelta(0) <= backoff <= limits.RETRY_BACKOFF_MAX:
+            yield broken_rule(
+                f"{field}.{name}",
+                f"must be 0 s to {_seconds(limits.RETRY_BACKOFF_MAX)}, but is {_seconds(backoff)}",
+            )
     if not 1 <= retry.backoff_factor <= limits.BACKOFF_FACTOR_MAX:
         yield broken_rule(
             f"{field}.backoff_factor",
@@ -172,7 +167,7 @@ def _error_type_faults(names: tuple[str, ...], field: str) -> Iterator[Definitio
     for index, name in enumerate(names):
         if not 0 < len(name) <= limits.ERROR_TYPE_LENGTH_MAX or "\0" in name:
             yield broken_rule(
-                f"{field}[{index}]",
+                f"{field}.{index}",
                 f"{len(name)} characters, allowed 1 to {limits.ERROR_TYPE_LENGTH_MAX} without U+0000",
             )
 
