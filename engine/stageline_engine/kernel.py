@@ -14,9 +14,10 @@ from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.create import create_runs
 from stageline_engine.handlers.lease import hand_over, input_request, lease_jobs, leased_now, offer
 from stageline_engine.handlers.maintenance import promote_jobs, reap_stale_leases
+from stageline_engine.handlers.outbox import flush_outbox
 from stageline_engine.handlers.report import report_jobs, report_progress
 from stageline_engine.handlers.runs import cancel_runs, transition_runs
-from stageline_engine.ports import Clock, IdSource, Persistence, WorkflowRegistry
+from stageline_engine.ports import Clock, EventSink, IdSource, Persistence, WorkflowRegistry
 from stageline_engine.rejections import Rejection
 from stageline_engine.workspace import Workspace
 
@@ -55,7 +56,12 @@ class Kernel:
     """The command dispatcher. Safe to use from many tasks at once: each batch is a transaction of its own."""
 
     def __init__(
-        self, persistence: Persistence, registry: WorkflowRegistry, clock: Clock, ids: IdSource
+        self,
+        persistence: Persistence,
+        registry: WorkflowRegistry,
+        clock: Clock,
+        ids: IdSource,
+        sink: EventSink | None = None,
     ) -> None:
         """Takes the ports.
 
@@ -64,11 +70,13 @@ class Kernel:
             registry: Stored definitions; may cache, as they never change.
             clock: The one source of time.
             ids: The source of ids, secrets and chance.
+            sink: Where ``outbox.flush`` puts events; without one it leaves them unpublished.
         """
         self._persistence = persistence
         self._registry = registry
         self._clock = clock
         self._ids = ids
+        self._sink = sink
 
     @overload
     async def dispatch_many(
@@ -152,9 +160,16 @@ class Kernel:
     async def dispatch(self, command: commands.ReapStaleLeases) -> commands.StaleLeasesReaped | Rejection: ...
     @overload
     async def dispatch(self, command: commands.PromoteJobs) -> commands.JobsPromoted | Rejection: ...
+    @overload
+    async def dispatch(self, command: commands.FlushOutbox) -> commands.OutboxFlushed: ...
 
     async def dispatch(self, command: Any) -> Any:
-        """Carries out one command: a batch of one. See ``dispatch_many``."""
+        """Carries out one command: a batch of one. See ``dispatch_many``.
+
+        ``FlushOutbox`` is taken here only: it is several short transactions, and none while the sink works.
+        """
+        if isinstance(command, commands.FlushOutbox):
+            return await flush_outbox(command, self._persistence, self._sink, self._clock)
         return (await self.dispatch_many([command])).results[0]
 
 

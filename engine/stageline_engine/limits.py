@@ -128,3 +128,15 @@ LOG_LINES_PER_SECOND_MAX = 1000
 
 WAIT_MAX = timedelta(days=366)
 """The longest that a stage may stay suspended."""
+
+EMIT_TRIES_MAX = 20
+"""Times that a sink is offered an event before it is dead-lettered: with the waits below an outage of an hour is outlived."""
+
+EMIT_BACKOFF_MIN = timedelta(seconds=1)
+EMIT_BACKOFF_MAX = timedelta(minutes=5)
+"""The wait after a sink's first refusal, doubled with each further one up to the longest: quick to notice a sink's
+return, gentle on one that is down."""
+
+EMIT_CLAIM = timedelta(minutes=1)
+"""How long a flusher may work on what it has claimed before another one may take it: longer than a sink's own time-out,
+short enough that a flusher's death delays its streams little."""

@@ -1,0 +1,114 @@
+"""Writing one transaction's difference: first every guard is checked, then everything is written.
+
+The guards are those of the tables: a row to update or delete has the version that was read, a row to insert is not
+there yet.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import orjson
+
+from stageline_engine.adapters.memory.state import MemoryState
+from stageline_engine.errors import ConcurrentChangeError
+from stageline_engine.model.job import JobRow
+from stageline_engine.model.stage import StageState
+from stageline_engine.ports import InputRequest, JobInputs
+from stageline_engine.records import ChangeSet, JobKey
+
+
+def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRow]) -> None:
+    """Checks that nothing has changed since it was read.
+
+    Args:
+        state: What is committed.
+        changes: What is to be written.
+        overlay: Jobs as the same transaction has changed them before.
+
+    Raises:
+        ConcurrentChangeError: Something has.
+    """
+    for run in changes.runs_inserted:
+        _expect(run.id not in state.runs, f"run {run.id} exists")
+    for run in changes.runs_updated:
+        current = state.runs.get(run.id)
+        _expect(current is not None and current.version == run.version, f"run {run.id} was changed")
+    _check_stages(state, changes)
+    _check_jobs(state, changes, overlay)
+    for event in changes.events:
+        taken = event.sequence <= len(state.events.get(event.run_id, ()))
+        _expect(not taken, f"event {event.sequence} of run {event.run_id} exists")
+    for key in changes.keys:
+        _expect((key.namespace, key.command, key.key) not in state.keys, f"key {key.key} exists")
+
+
+def _check_stages(state: MemoryState, changes: ChangeSet) -> None:
+    for stage in changes.stages_inserted:
+        _expect(stage.number not in state.stages.get(stage.run_id, ()), f"stage {stage.stage_id} exists")
+    for stage in changes.stages_updated:
+        current = state.stages.get(stage.run_id, {}).get(stage.number)
+        unchanged = current is not None and current.version == stage.version
+        _expect(unchanged, f"stage {stage.stage_id} of run {stage.run_id} was changed")
+
+
+def _check_jobs(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRow]) -> None:
+    for job in changes.jobs_inserted:
+        _expect(
+            (job.run_id, job.stage_number) not in state.jobs, f"job {job.run_id}/{job.stage_number} exists"
+        )
+    for job in (*changes.jobs_updated, *changes.jobs_deleted):
+        key = (job.run_id, job.stage_number)
+        current = overlay.get(key) or state.jobs.get(key)
+        unchanged = current is not None and current.version == job.version
+        _expect(unchanged, f"job {job.run_id}/{job.stage_number} was changed")
+
+
+def _expect(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ConcurrentChangeError(otherwise)
+
+
+def write(state: MemoryState, changes: ChangeSet) -> None:
+    """Writes what was checked; the version of each written row grows by one."""
+    for run in (*changes.runs_inserted, *changes.runs_updated):
+        state.runs[run.id] = replace(run, version=run.version + 1)
+    for payload in changes.payloads:
+        state.payloads[payload.run_id] = replace(payload, labels=dict(payload.labels))
+    for stage in (*changes.stages_inserted, *changes.stages_updated):
+        state.stages.setdefault(stage.run_id, {})[stage.number] = replace(stage, version=stage.version + 1)
+    for job in (*changes.jobs_inserted, *changes.jobs_updated):
+        state.put_job(replace(job, version=job.version + 1))
+    for job in changes.jobs_deleted:
+        state.delete_job((job.run_id, job.stage_number))
+    for result in changes.results:
+        state.results[result.run_id, result.stage_number] = replace(result, metrics=dict(result.metrics))
+    for event in changes.events:
+        state.add_event(event)
+    for key in changes.keys:
+        state.keys[key.namespace, key.command, key.key] = key
+
+
+def output_of(state: MemoryState, key: JobKey) -> str | None:
+    """Returns the output of a completed stage of the present generation, as JSON text; None where there is none."""
+    run_id, number = key
+    stage, result = state.stages.get(run_id, {}).get(number), state.results.get(key)
+    if stage is None or result is None or stage.state is not StageState.COMPLETED:
+        return None
+    return result.output if result.generation == stage.generation else None
+
+
+def read_inputs(state: MemoryState, request: InputRequest) -> JobInputs:
+    """Returns what a leased job's worker needs."""
+    payload = state.payloads[request.run_id]
+    config = orjson.dumps(orjson.loads(payload.config).get(request.stage_id, {})).decode()
+    outputs: dict[int, str] = {}
+    left = request.outputs_bytes_max
+    for number in request.output_numbers:
+        text = output_of(state, (request.run_id, number))
+        if text is None:
+            continue
+        left -= len(text.encode())
+        if left < 0:
+            break
+        outputs[number] = text
+    return JobInputs(config, payload.input if request.with_run_input else None, outputs)

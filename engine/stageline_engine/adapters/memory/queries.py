@@ -1,0 +1,85 @@
+"""Reading runs, their stages and their events, as last committed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from stageline_engine.adapters.memory.commit import output_of
+from stageline_engine.adapters.memory.state import MemoryState
+from stageline_engine.model.job import JobState
+from stageline_engine.model.run import RunRow, RunState
+from stageline_engine.model.stage import StageRow
+from stageline_engine.ports import RunDetails, RunFilter, RunPage, StageDetails
+from stageline_engine.records import EventRow
+
+
+class MemoryRunQueries:
+    """The RunQueries port. See there for what each method promises."""
+
+    def __init__(self, state: MemoryState) -> None:
+        """Takes the state to read."""
+        self._state = state
+
+    async def get_run(self, namespace: str, run_id: UUID, *, with_outputs: bool) -> RunDetails | None:
+        """Returns a run with its stages, or None."""
+        run = self._visible(namespace, run_id)
+        if run is None:
+            return None
+        stages = sorted(self._state.stages[run_id].items())
+        details = [self._details(stage, with_outputs=with_outputs) for _, stage in stages]
+        return RunDetails(run, self._state.payloads[run_id], details)
+
+    def _details(self, stage: StageRow, *, with_outputs: bool) -> StageDetails:
+        key = (stage.run_id, stage.number)
+        result, job = self._state.results.get(key), self._state.jobs.get(key)
+        if result is not None and result.generation != stage.generation:
+            result = None
+        if result is not None and not with_outputs:
+            result = replace(result, output=None)
+        session = self._state.sessions.get(job.session_id) if job and job.session_id else None
+        waits = job is not None and job.state is not JobState.LEASED
+        return StageDetails(
+            stage=stage,
+            result=result,
+            worker_name=session.worker_name if session else "",
+            available_at=job.available_at if job and waits else None,
+        )
+
+    async def list_runs(self, which: RunFilter, *, before: UUID | None = None, limit: int) -> RunPage:
+        """Returns runs, the newest first, older than ``before``."""
+        ids = sorted((run.id for run in self._state.runs.values() if _matches(run, which)), reverse=True)
+        older = [run_id for run_id in ids if before is None or run_id < before]
+        page = [self._state.runs[run_id] for run_id in older[:limit]]
+        return RunPage(page, page[-1].id if len(older) > limit else None)
+
+    async def list_events(
+        self, namespace: str, run_id: UUID, *, after_sequence: int, limit: int
+    ) -> tuple[Sequence[EventRow], RunState] | None:
+        """Returns a run's events after a sequence and its state."""
+        run = self._visible(namespace, run_id)
+        if run is None:
+            return None
+        events = self._state.events[run_id]
+        return events[after_sequence : after_sequence + limit], run.state
+
+    async def read_outputs(self, namespace: str, run_id: UUID, numbers: Collection[int]) -> Mapping[int, str]:
+        """Returns outputs of completed stages by number."""
+        if self._visible(namespace, run_id) is None:
+            return {}
+        texts = {number: output_of(self._state, (run_id, number)) for number in numbers}
+        return {number: text for number, text in texts.items() if text is not None}
+
+    def _visible(self, namespace: str, run_id: UUID) -> RunRow | None:
+        """The run, unless it is another namespace's."""
+        run = self._state.runs.get(run_id)
+        return run if run is not None and run.namespace == namespace else None
+
+
+def _matches(run: RunRow, which: RunFilter) -> bool:
+    return (
+        run.namespace == which.namespace
+        and which.workflow_name in ("", run.workflow_name)
+        and (not which.states or run.state in which.states)
+        and (which.created_after is None or run.created_at > which.created_after)
+        and (which.created_before is None or run.created_at < which.created_before)
+    )

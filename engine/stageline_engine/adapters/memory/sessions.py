@@ -1,0 +1,91 @@
+"""Worker sessions. Writes take the session's lock, so that they wait for a transaction that is ending it."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from stageline_engine.adapters.memory.state import MemoryState
+from stageline_engine.errors import ConcurrentChangeError
+from stageline_engine.model.session import SessionRow
+
+
+class MemorySessionStore:
+    """The SessionStore port. See there for what each method promises."""
+
+    def __init__(self, state: MemoryState) -> None:
+        """Takes the state to keep sessions in."""
+        self._state = state
+
+    async def open(self, session: SessionRow) -> None:
+        """Stores a new session.
+
+        Raises:
+            ConcurrentChangeError: Its id is known.
+        """
+        if session.id in self._state.sessions:
+            raise ConcurrentChangeError(f"session {session.id} exists")
+        self._state.sessions[session.id] = replace(session, labels=dict(session.labels))
+
+    async def resume(
+        self, session_id: UUID, namespace: str, server_id: str, now: datetime, expires_at: datetime
+    ) -> bool:
+        """Binds a living session to a new stream."""
+
+        def bound(session: SessionRow) -> SessionRow | None:
+            if session.namespace != namespace:
+                return None
+            return replace(session, server_id=server_id, connected_at=now, expires_at=expires_at)
+
+        return await self._change(session_id, bound)
+
+    async def renew(
+        self, session_ids: Collection[UUID], server_id: str, expires_at: datetime
+    ) -> frozenset[UUID]:
+        """Extends living sessions of this server."""
+
+        def renewed(session: SessionRow) -> SessionRow | None:
+            return replace(session, expires_at=expires_at) if session.server_id == server_id else None
+
+        return frozenset([one for one in sorted(session_ids) if await self._change(one, renewed)])
+
+    async def end(self, session_id: UUID, server_id: str, now: datetime, reason: str) -> bool:
+        """Ends a living session of this server that holds nothing any more."""
+
+        def ended(session: SessionRow) -> SessionRow | None:
+            holds = any(True for _ in self._state.leased_to(session_id))
+            if holds or session.server_id != server_id:
+                return None
+            return replace(session, ended_at=now, end_reason=reason)
+
+        return await self._change(session_id, ended)
+
+    async def _change(self, session_id: UUID, change: Callable[[SessionRow], SessionRow | None]) -> bool:
+        """Replaces a living session under its lock, unless ``change`` has nothing to give."""
+        key, owner = ("session", session_id), object()
+        await self._state.locks.acquire(key, owner)
+        try:
+            session = self._state.sessions.get(session_id)
+            changed = change(session) if session is not None and session.ended_at is None else None
+            if changed is not None:
+                self._state.sessions[session_id] = changed
+        finally:
+            self._state.locks.release(key, owner)
+        return changed is not None
+
+    async def held_leases(self, session_id: UUID) -> Sequence[tuple[UUID, int, UUID]]:
+        """Returns (run id, stage number, lease token) of each job that the session holds."""
+        return sorted(
+            (job.run_id, job.stage_number, job.lease_token)
+            for job in self._state.leased_to(session_id)
+            if job.lease_token is not None
+        )
+
+    async def list(self, namespace: str, *, include_ended: bool = False, limit: int) -> Sequence[SessionRow]:
+        """Returns sessions of a namespace, the newest first."""
+        found = [
+            session
+            for session in self._state.sessions.values()
+            if session.namespace == namespace and (include_ended or session.ended_at is None)
+        ]
+        return sorted(found, key=lambda session: session.id, reverse=True)[:limit]

@@ -1,0 +1,85 @@
+"""What is committed. Rows are frozen values, so whoever reads one keeps what it read.
+
+Nothing in here waits: each method is atomic on the event loop, as a statement is in a database.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from stageline_engine.adapters.memory.locks import LockTable
+from stageline_engine.model.definition import RegisteredWorkflow
+from stageline_engine.model.job import JobRow, JobState
+from stageline_engine.model.run import RunRow
+from stageline_engine.model.session import SessionRow
+from stageline_engine.model.stage import StageRow
+from stageline_engine.ports import LogLine
+from stageline_engine.records import EventRow, JobKey, KeyRecord, RunPayload, StageResult
+
+KeyName = tuple[str, str, str]
+"""(namespace, command, key) of an idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStream:
+    """Where the publishing of one run stands, while it has unpublished events."""
+
+    tries: int = 0
+    next_try_at: datetime | None = None
+    locked_until: datetime | None = None
+    dead: bool = False
+    last_error: str = ""
+
+
+class MemoryState:
+    """The tables, each a dict by primary key, and the locks on their rows."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self.locks = LockTable()
+        self.runs: dict[UUID, RunRow] = {}
+        self.payloads: dict[UUID, RunPayload] = {}
+        self.stages: dict[UUID, dict[int, StageRow]] = {}
+        self.jobs: dict[JobKey, JobRow] = {}
+        self.ready_jobs: dict[int, dict[JobKey, JobRow]] = {}
+        self.results: dict[JobKey, StageResult] = {}
+        self.events: dict[UUID, list[EventRow]] = {}
+        self.published: dict[UUID, int] = {}
+        self.streams: dict[UUID, OutboxStream] = {}
+        self.keys: dict[KeyName, KeyRecord] = {}
+        self.sessions: dict[UUID, SessionRow] = {}
+        self.workflows: dict[tuple[str, str], list[RegisteredWorkflow]] = {}
+        self.routes_count = 0
+        self.logs: list[LogLine] = []
+
+    def put_job(self, job: JobRow) -> None:
+        """Writes a job and keeps the queue of its route."""
+        key = (job.run_id, job.stage_number)
+        self.jobs[key] = job
+        queue = self.ready_jobs.setdefault(job.route_id, {})
+        if job.state is JobState.READY:
+            queue[key] = job
+        else:
+            queue.pop(key, None)
+
+    def delete_job(self, key: JobKey) -> None:
+        """Removes a job."""
+        job = self.jobs.pop(key)
+        self.ready_jobs[job.route_id].pop(key, None)
+
+    def jobs_of_run(self, run_id: UUID) -> Iterator[JobRow]:
+        """Yields a run's live jobs by stage number."""
+        for number in sorted(self.stages.get(run_id, ())):
+            job = self.jobs.get((run_id, number))
+            if job is not None:
+                yield job
+
+    def leased_to(self, session_id: UUID) -> Iterator[JobRow]:
+        """Yields the jobs that a session holds."""
+        return (job for job in self.jobs.values() if job.session_id == session_id)
+
+    def add_event(self, event: EventRow) -> None:
+        """Appends an event to its run's log and to what is to be published."""
+        self.events.setdefault(event.run_id, []).append(event)
+        self.streams.setdefault(event.run_id, OutboxStream())

@@ -1,0 +1,195 @@
+"""One transaction: it locks rows, reads what is committed, gathers its writes, and publishes them all at once.
+
+What a transaction writes before its commit (jobs made ready, sessions ended) lies in its own overlay, where only it
+sees it. The commit has no point at which it could be interrupted, so others see all of it or nothing.
+"""
+
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from heapq import heapify, heappop
+from uuid import UUID
+
+from stageline_engine.adapters.memory import commit, outbox
+from stageline_engine.adapters.memory.state import KeyName, MemoryState
+from stageline_engine.decide.lease import Urgency, urgency
+from stageline_engine.model.job import JobRow, JobState
+from stageline_engine.model.session import SessionRow
+from stageline_engine.ports import (
+    ALL_STAGES,
+    Claim,
+    ClaimedJob,
+    InputRequest,
+    JobInputs,
+    LoadedRun,
+    OutboxBatch,
+    OutboxSettlement,
+    Selection,
+)
+from stageline_engine.records import ChangeSet, JobKey, KeyRecord
+
+TIMED_OUT = "TIMED_OUT"
+"""Why a session ended that was not heard of in time."""
+
+
+class MemoryUnitOfWork:
+    """The UnitOfWork port. See there for what each method promises."""
+
+    def __init__(self, state: MemoryState) -> None:
+        """Begins; ``release`` must be called in the end."""
+        self._state = state
+        self._held: list[Hashable] = []
+        self._jobs: dict[JobKey, JobRow] = {}
+        self._sessions: dict[UUID, SessionRow] = {}
+        self._outbox = outbox.OutboxChanges()
+
+    def release(self) -> None:
+        """Ends the transaction: what was not committed is gone, and the locks are free."""
+        for key in self._held:
+            self._state.locks.release(key, self)
+        self._held.clear()
+
+    async def load_runs(self, wanted: Mapping[UUID, Selection]) -> Sequence[LoadedRun]:
+        """Locks runs in id order and reads them with the selected stages."""
+        loaded = []
+        for run_id in sorted(wanted):
+            if run_id not in self._state.runs:
+                continue
+            await self._lock(("run", run_id))
+            loaded.append(self._load(run_id, wanted[run_id]))
+        return loaded
+
+    def _load(self, run_id: UUID, selection: Selection) -> LoadedRun:
+        stages = self._state.stages.get(run_id, {})
+        numbers = sorted(stages if selection >= ALL_STAGES else selection & stages.keys())
+        jobs = [job for number in numbers if (job := self._job((run_id, number))) is not None]
+        return LoadedRun(self._state.runs[run_id], [stages[number] for number in numbers], jobs)
+
+    async def load_outputs(
+        self, wanted: Mapping[UUID, Collection[int]], bytes_max: int
+    ) -> Mapping[JobKey, str]:
+        """Reads outputs of completed stages that are no longer than ``bytes_max``."""
+        keys = [(run_id, number) for run_id, numbers in wanted.items() for number in numbers]
+        texts = {key: commit.output_of(self._state, key) for key in keys}
+        return {
+            key: text for key, text in texts.items() if text is not None and len(text.encode()) <= bytes_max
+        }
+
+    async def claim_jobs(self, route_ids: Sequence[int], limit: int) -> Claim:
+        """Locks the most urgent ready jobs of these routes, passing over runs that others have locked."""
+        queue = [(urgency(job), job) for job in self._ready(set(route_ids))]
+        heapify(queue)
+        claimed: list[ClaimedJob] = []
+        contended = False
+        while queue and len(claimed) < limit:
+            _, job = heappop(queue)
+            if self._try_lock(("run", job.run_id)):
+                stage = self._state.stages[job.run_id][job.stage_number]
+                claimed.append(ClaimedJob(self._state.runs[job.run_id], stage, job))
+            else:
+                contended = True
+        return Claim(claimed, contended)
+
+    async def queue_heads(self, route_ids: Collection[int]) -> Mapping[int, Urgency]:
+        """Returns the most urgent ready job of each route that has one."""
+        heads: dict[int, Urgency] = {}
+        for job in self._ready(set(route_ids)):
+            heads[job.route_id] = min(urgency(job), heads.get(job.route_id, urgency(job)))
+        return heads
+
+    def _ready(self, route_ids: Collection[int]) -> list[JobRow]:
+        """Ready jobs as this transaction sees them."""
+        stored = [job for route_id in route_ids for job in self._state.ready_jobs.get(route_id, {}).values()]
+        return stored + [job for job in self._jobs.values() if job.route_id in route_ids]
+
+    async def reserve_keys(self, keys: Collection[KeyName]) -> Mapping[KeyName, KeyRecord | None]:
+        """Reserves keys until the transaction ends, leaving out those that others hold."""
+        return {key: self._state.keys.get(key) for key in sorted(keys) if self._try_lock(("key", key))}
+
+    async def expire_sessions(self, now: datetime, limit: int) -> Sequence[UUID]:
+        """Ends sessions whose time is over, and finds ended ones that still hold jobs."""
+        holders = {job.session_id for job in self._state.jobs.values() if job.session_id is not None}
+        due = [
+            session
+            for session in self._state.sessions.values()
+            if (session.expires_at <= now if session.ended_at is None else session.id in holders)
+        ]
+        expired: list[UUID] = []
+        for session in sorted(due, key=lambda session: (session.expires_at, session.id)):
+            if len(expired) == limit:
+                break
+            if self._try_lock(("session", session.id)):
+                expired.append(session.id)
+                if session.ended_at is None:
+                    self._sessions[session.id] = replace(session, ended_at=now, end_reason=TIMED_OUT)
+        return expired
+
+    async def jobs_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[JobKey]:
+        """Returns the jobs leased by these sessions."""
+        wanted = set(session_ids)
+        return sorted(key for key, job in self._state.jobs.items() if job.session_id in wanted)
+
+    async def promote_jobs(self, now: datetime, limit: int) -> tuple[Sequence[int], datetime | None]:
+        """Makes delayed jobs ready whose time has come, passing over runs that others have locked."""
+        delayed = [
+            job
+            for key in self._state.jobs
+            if (job := self._job(key)) is not None and job.state is JobState.DELAYED
+        ]
+        delayed.sort(key=lambda job: (job.available_at, job.run_id, job.stage_number))
+        promoted: list[int] = []
+        waiting: list[datetime] = []
+        for job in delayed:
+            due = job.available_at <= now and len(promoted) < limit
+            if due and self._try_lock(("run", job.run_id)):
+                ready = replace(job, state=JobState.READY, version=job.version + 1)
+                self._jobs[job.run_id, job.stage_number] = ready
+                promoted.append(job.route_id)
+            else:
+                waiting.append(job.available_at)
+        return promoted, min(waiting, default=None)
+
+    async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
+        """Takes streams that are due until a time, passing over what another flusher has."""
+        batches: list[OutboxBatch] = []
+        for run_id in outbox.due_runs(self._state, now):
+            if limit <= 0:
+                break
+            if self._try_lock(("outbox", run_id)):
+                batch = outbox.next_batch(self._state, run_id, limit)
+                self._outbox.claims[run_id] = locked_until
+                batches.append(batch)
+                limit -= len(batch.events)
+        return batches
+
+    async def settle_outbox(self, settlements: Sequence[OutboxSettlement]) -> None:
+        """Notes what became of claimed streams."""
+        for settlement in sorted(settlements, key=lambda settlement: settlement.run_id):
+            await self._lock(("outbox", settlement.run_id))
+            self._outbox.settlements.append(settlement)
+
+    async def commit(self, changes: ChangeSet, inputs: Sequence[InputRequest] = ()) -> Sequence[JobInputs]:
+        """Writes everything or nothing, reads what leased jobs need, and ends the transaction."""
+        commit.check(self._state, changes, self._jobs)
+        for job in self._jobs.values():
+            self._state.put_job(job)
+        self._state.sessions.update(self._sessions)
+        self._outbox.publish(self._state)
+        commit.write(self._state, changes)
+        answers = [commit.read_inputs(self._state, request) for request in inputs]
+        self.release()
+        return answers
+
+    def _job(self, key: JobKey) -> JobRow | None:
+        """A job as this transaction sees it."""
+        return self._jobs.get(key) or self._state.jobs.get(key)
+
+    async def _lock(self, key: Hashable) -> None:
+        await self._state.locks.acquire(key, self)
+        self._held.append(key)
+
+    def _try_lock(self, key: Hashable) -> bool:
+        taken = self._state.locks.try_acquire(key, self)
+        if taken:
+            self._held.append(key)
+        return taken
