@@ -3,6 +3,9 @@
 What is listed in `__all__` is the public surface, with `stageline_sdk.testing` for tests of your own stages.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from stageline_sdk.built_workflow import BuiltWorkflow, PlannedStage
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.context import Context, StageLogger
@@ -42,6 +45,18 @@ from stageline_sdk.errors import (
     UnsupportedError,
 )
 from stageline_sdk.retry import RetryPolicy, StageTimeouts
+from stageline_sdk.runs import (
+    Event,
+    Failure,
+    LogLine,
+    RegisteredStage,
+    RegisteredWorkflow,
+    Run,
+    RunResult,
+    RunStatus,
+    StageInfo,
+    StageStatus,
+)
 from stageline_sdk.stage import Stage, stage
 from stageline_sdk.stage_ids import (
     StageIds,
@@ -53,12 +68,30 @@ from stageline_sdk.stage_ids import (
 from stageline_sdk.suspension import StillWaiting, Suspended
 from stageline_sdk.workflow import Workflow
 
+if TYPE_CHECKING:
+    from stageline_sdk.client import Client
+    from stageline_sdk.sync_client import SyncClient
+    from stageline_sdk.worker import Worker
+
+# Loaded when they are first used: they bring gRPC, which costs a process that only defines stages a third of a second.
+_LAZY = {"Client": "client", "SyncClient": "sync_client", "Worker": "worker"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
 __all__ = [
     "AbortedError",
     "AlreadyExistsError",
     "ApiError",
     "BuiltWorkflow",
     "CancelSignal",
+    "Client",
     "ConfigError",
     "Context",
     "DeadlineExceededError",
@@ -66,12 +99,15 @@ __all__ = [
     "DuplicateStageIdError",
     "EmptyGroupError",
     "EmptyWorkflowError",
+    "Event",
     "FailedPreconditionError",
+    "Failure",
     "FieldViolation",
     "IncompatibleSchemaError",
     "InternalError",
     "InvalidArgumentError",
     "InvalidStageIdError",
+    "LogLine",
     "MissingCheckError",
     "MissingOutputError",
     "NoConfig",
@@ -80,25 +116,34 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "PlannedStage",
+    "RegisteredStage",
+    "RegisteredWorkflow",
     "ResourceExhaustedError",
     "RetryPolicy",
     "RetryableError",
+    "Run",
+    "RunResult",
+    "RunStatus",
     "Stage",
     "StageCancelledError",
     "StageError",
     "StageExitError",
     "StageIds",
+    "StageInfo",
     "StageLogger",
+    "StageStatus",
     "StageTimeouts",
     "StagelineError",
     "StillWaiting",
     "Suspended",
+    "SyncClient",
     "TooManyStagesError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnknownDependencyError",
     "UnknownStageError",
     "UnsupportedError",
+    "Worker",
     "Workflow",
     "assert_valid_stage_id",
     "define_stage_ids",

@@ -1,0 +1,77 @@
+"""What every call of the client needs: the connection, its settings, its end."""
+
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from stageline.v1 import run_service_pb2_grpc, workflow_service_pb2_grpc
+from stageline_sdk._calls import Caller
+from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
+
+
+class ClientBase:
+    """Holds the connection of a client."""
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        namespace: str = NAMESPACE_DEFAULT,
+        token: str | None = None,
+        call_timeout: timedelta = timedelta(seconds=30),
+        retry_for: timedelta = timedelta(seconds=10),
+        outage_max: timedelta = timedelta(minutes=2),
+    ) -> None:
+        """Make a client; nothing is sent yet.
+
+        Args:
+            address: `host:port`, or `https://host:port` for an encrypted connection. Default: the environment's
+                STAGELINE_ADDRESS, else 127.0.0.1:7460.
+            namespace: The tenant whose workflows and runs are meant.
+            token: Who you are, to a server that asks. Default: the environment's STAGELINE_TOKEN, else none.
+            call_timeout: The longest one try of a call may take. Default 30 seconds.
+            retry_for: How long a call is tried again while the server cannot be reached. Zero: never. Default 10 seconds.
+            outage_max: How long a watch goes on trying while the server cannot be reached. Default 2 minutes.
+
+        Raises:
+            ValueError: The address is malformed.
+        """
+        self._connection = Connection.to(address, token)
+        self._namespace = namespace
+        self._call = Caller(self._connection, call_timeout=call_timeout, retry_for=retry_for)
+        self._outage_max = outage_max
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def address(self) -> str:
+        """Host and port of the server."""
+        return self._connection.target
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection, and the calls that are under way. Closing twice does nothing."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    @property
+    def _runs(self) -> "run_service_pb2_grpc.RunServiceAsyncStub":
+        return run_service_pb2_grpc.RunServiceStub(self._open())
+
+    @property
+    def _workflows(self) -> "workflow_service_pb2_grpc.WorkflowServiceAsyncStub":
+        return workflow_service_pb2_grpc.WorkflowServiceStub(self._open())
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            self._channel = self._connection.open()
+        return self._channel

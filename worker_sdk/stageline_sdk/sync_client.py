@@ -1,0 +1,99 @@
+"""The client for scripts and other code without a loop."""
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
+from types import TracebackType
+from typing import Concatenate, ParamSpec, TypeVar
+
+from stageline_sdk._connection import NAMESPACE_DEFAULT
+from stageline_sdk._portal import LoopThread
+from stageline_sdk.client import Client
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[Client, P], Awaitable[T]],
+) -> "Callable[Concatenate[SyncClient, P], T]":
+    @functools.wraps(method)
+    def call(self: "SyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._loop.run(method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _iterating(
+    method: Callable[Concatenate[Client, P], AsyncIterator[T]],
+) -> "Callable[Concatenate[SyncClient, P], Iterator[T]]":
+    @functools.wraps(method)
+    def call(self: "SyncClient", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return self._loop.iterate(method(self._client, *args, **kwargs))
+
+    return call
+
+
+class SyncClient:
+    """`Client` for code without a loop: the same methods with the same meaning, each blocking until it has its answer.
+
+    Callbacks, such as `on_event`, are called from the client's own thread.
+
+    Example:
+        with SyncClient() as client:
+            result = client.run_and_wait("document-processor", {"url": "https://example.org/"})
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        namespace: str = NAMESPACE_DEFAULT,
+        token: str | None = None,
+        call_timeout: timedelta = timedelta(seconds=30),
+        retry_for: timedelta = timedelta(seconds=10),
+        outage_max: timedelta = timedelta(minutes=2),
+    ) -> None:
+        """Make a client; nothing is sent yet. See `Client` for the arguments.
+
+        Raises:
+            ValueError: The address is malformed.
+        """
+        self._client = Client(
+            address,
+            namespace=namespace,
+            token=token,
+            call_timeout=call_timeout,
+            retry_for=retry_for,
+            outage_max=outage_max,
+        )
+        self._loop = LoopThread("stageline-client")
+
+    @property
+    def address(self) -> str:
+        """Host and port of the server."""
+        return self._client.address
+
+    def __enter__(self) -> "SyncClient":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection and the client's thread. Closing twice does nothing."""
+        self._loop.close(self._client.close)
+
+    create_run = _blocking(Client.create_run)
+    get_run = _blocking(Client.get_run)
+    list_runs = _iterating(Client.list_runs)
+    cancel_run = _blocking(Client.cancel_run)
+    watch_run = _iterating(Client.watch_run)
+    wait_for_run = _blocking(Client.wait_for_run)
+    run_and_wait = _blocking(Client.run_and_wait)
+    list_logs = _iterating(Client.list_logs)
+    list_workflows = _iterating(Client.list_workflows)
+    get_workflow = _blocking(Client.get_workflow)
+    register_workflow = _blocking(Client.register_workflow)
