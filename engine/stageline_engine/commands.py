@@ -156,9 +156,9 @@ class JobOffer:
         start_to_close: How long the worker may take; None means no limit.
         config: JSON text of this stage's slice, defaults merged.
         run_input: JSON text; present for stages of the first group only.
-        input_stage_numbers: Stages of the group before, whose outputs are this stage's input.
-        outputs: JSON text by stage number, as far as they fit; a worker fetches the others.
-        group_number: The stage's group.
+        input_stage_ids: Stages of the group before, whose outputs are this stage's input.
+        outputs: JSON text by stage id, as far as they fit; a worker fetches the others.
+        completed_stage_ids: Every stage of the groups before.
     """
 
     lease: LeaseReference
@@ -174,9 +174,9 @@ class JobOffer:
     start_to_close: timedelta | None
     config: str
     run_input: str | None
-    input_stage_numbers: tuple[int, ...]
-    outputs: Mapping[int, str]
-    group_number: int
+    input_stage_ids: tuple[str, ...]
+    outputs: Mapping[str, str]
+    completed_stage_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,7 @@ class ReportProgress:
     run_id: UUID
     stage_number: int
     lease_token: UUID
-    fraction: float
+    fraction: float | None
     message: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 

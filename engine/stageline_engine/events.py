@@ -103,11 +103,11 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class StageProgressed:
-    """A worker told how far it is. Changes no state; fraction is 0 to 1."""
+    """A worker told how far it is. Changes no state; fraction is 0 to 1, or None where it was not said."""
 
     number: int
     stage_id: str
-    fraction: float
+    fraction: float | None
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
 

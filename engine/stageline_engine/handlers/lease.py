@@ -94,11 +94,12 @@ def input_request(batch: Batch, job: JobRow) -> InputRequest:
 
 def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:
     """The message to the worker that a leased job was given to."""
-    records = batch.space.runs[job.run_id]
-    view = records.view()
+    view = batch.space.runs[job.run_id].view()
     stage, definition = view.stages[job.stage_number], view.definition_of(job.stage_number)
-    group = stage.group_number
-    before = tuple(records.workflow.definition.numbers_of_group(group - 1)) if group > 1 else ()
+    workflow = view.workflow.definition
+    ids = [each.id for each in workflow.stages]
+    first = workflow.first_numbers[stage.group_number - 1]
+    before = workflow.numbers_of_group(stage.group_number - 1) if stage.group_number > 1 else range(0)
     return JobOffer(
         lease=lease_reference(job),
         namespace=view.run.namespace,
@@ -113,9 +114,9 @@ def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:
         start_to_close=definition.timeouts.start_to_close,
         config=inputs.config,
         run_input=inputs.run_input,
-        input_stage_numbers=before,
-        outputs=inputs.outputs,
-        group_number=group,
+        input_stage_ids=tuple(ids[number - 1] for number in before),
+        outputs={ids[number - 1]: text for number, text in inputs.outputs.items()},
+        completed_stage_ids=tuple(ids[: first - 1]),
     )
 
 

@@ -221,7 +221,7 @@ class ControlPlane:
         """Tells sessions, watchers, timers and other servers what a commit means for them."""
         for offer in effects.offers:
             if session := self.sessions.get(offer.lease.session_id):
-                session.hold(offer.lease)
+                session.hold(offer)
                 session.outlet.send_offer(offer)
         elsewhere = tuple(lease for lease in effects.stopped if not self._stop_here(lease))
         if effects.ready_routes:

@@ -40,6 +40,7 @@ class LocalSession:
         self.slots = slots
         self.outlet = outlet
         self.held: dict[UUID, LeaseReference] = {}
+        self.attempts: dict[UUID, int] = {}
         self.draining = False
         self.last_heard: float = 0.0
         self._free = 0
@@ -69,9 +70,10 @@ class LocalSession:
         """Gives reserved slots back after the transaction; those that were used have been counted by ``hold``."""
         self._reserved -= slots
 
-    def hold(self, lease: LeaseReference) -> None:
-        """Notes a lease of this session that its worker is about to be told of."""
-        self.held[lease.lease_token] = lease
+    def hold(self, offer: JobOffer) -> None:
+        """Notes a job that was leased to this session and that its worker is about to be told of."""
+        self.keep(offer.lease)
+        self.attempts[offer.lease.lease_token] = offer.attempt
         self._free -= 1
 
     def keep(self, lease: LeaseReference) -> None:
@@ -80,6 +82,7 @@ class LocalSession:
 
     def drop(self, lease_token: UUID) -> LeaseReference | None:
         """Forgets a lease. Its slot is free when the worker says so."""
+        self.attempts.pop(lease_token, None)
         return self.held.pop(lease_token, None)
 
 

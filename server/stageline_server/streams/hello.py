@@ -1,0 +1,214 @@
+"""The handshake: what a worker says of itself becomes a session, new or resumed."""
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from stageline.v1 import error_pb2, session_pb2, worker_pb2
+from stageline_engine import limits
+from stageline_engine.commands import LeaseReference
+from stageline_engine.model.definition import RegisteredWorkflow
+from stageline_engine.model.session import SessionRow
+from stageline_server.dispatch.plane import ControlPlane
+from stageline_server.streams.items import BadItemError, Reason, cut
+from stageline_server.streams.tokens import decode_token
+
+PROTOCOL_VERSION = 1
+"""The version of the stream protocol that this server speaks."""
+
+
+class HelloRefusedError(Exception):
+    """The session cannot begin. Carries what ends the stream."""
+
+    def __init__(
+        self, reason: "session_pb2.DisconnectReason.ValueType", detail: error_pb2.ErrorDetail
+    ) -> None:
+        """Takes the reason of the closed list and what the worker is told."""
+        super().__init__(detail.message)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that has begun.
+
+    Attributes:
+        session_id: Its id.
+        namespace: Its tenant.
+        resumed: Whether it goes on from an earlier stream.
+        route_ids: What it can run.
+        kept: Leases that go on.
+        unlisted: Leases that the session owns and the worker does not know of: to be handed on.
+        verdicts: One for each lease that the worker named.
+        errors: Entries of Hello that were refused.
+    """
+
+    session_id: UUID
+    namespace: str
+    resumed: bool
+    route_ids: tuple[int, ...]
+    kept: tuple[LeaseReference, ...]
+    unlisted: tuple[LeaseReference, ...]
+    verdicts: tuple[session_pb2.HeldLeaseVerdict, ...]
+    errors: tuple[worker_pb2.ItemError, ...]
+
+
+async def open_session(plane: ControlPlane, hello: session_pb2.Hello) -> Opened:
+    """Checks Hello, finds its routes, and opens or resumes the session.
+
+    Raises:
+        HelloRefusedError: Version, slots or stages are such that no session can begin.
+    """
+    _check(hello)
+    namespace = hello.namespace or "default"
+    routes, errors = await _routes(plane, namespace, hello)
+    session_id, resumed = await _begin(plane, namespace, hello)
+    held = await plane.ports.sessions.held_leases(session_id) if resumed else ()
+    owned = {token: LeaseReference(session_id, token, run_id, number) for run_id, number, token in held}
+    named = {
+        token.secret for lease in hello.held_leases if (token := decode_token(lease.lease_token)) is not None
+    }
+    return Opened(
+        session_id,
+        namespace,
+        resumed,
+        routes,
+        tuple(lease for token, lease in owned.items() if token in named),
+        tuple(lease for token, lease in owned.items() if token not in named),
+        tuple(_verdict(lease, owned) for lease in hello.held_leases),
+        errors,
+    )
+
+
+def _check(hello: session_pb2.Hello) -> None:
+    if hello.protocol_version != PROTOCOL_VERSION:
+        version = str(PROTOCOL_VERSION)
+        message = f"The worker speaks protocol version {hello.protocol_version}, this server {version}. Upgrade one side."
+        facts = {"protocol_version_min": version, "protocol_version_max": version}
+        _refuse(Reason.ERROR_REASON_PROTOCOL_VERSION_UNSUPPORTED, message, facts)
+    if not 1 <= hello.slots <= limits.SLOTS_PER_SESSION_MAX:
+        message = f"slots must be 1 to {limits.SLOTS_PER_SESSION_MAX}, but is {hello.slots}."
+        limit = str(limits.SLOTS_PER_SESSION_MAX)
+        facts = {"limit_name": "session_slots_max", "limit": limit, "actual": str(hello.slots)}
+        _refuse(Reason.ERROR_REASON_LIMIT_EXCEEDED, message, facts)
+    if len(hello.labels) > limits.LABELS_MAX:
+        facts = {
+            "limit_name": "labels_max",
+            "limit": str(limits.LABELS_MAX),
+            "actual": str(len(hello.labels)),
+        }
+        message = f"A worker has at most {limits.LABELS_MAX} labels, but has {len(hello.labels)}."
+        _refuse(Reason.ERROR_REASON_LIMIT_EXCEEDED, message, facts)
+
+
+def _refuse(reason: "Reason.ValueType", message: str, facts: dict[str, str]) -> None:
+    version = reason == Reason.ERROR_REASON_PROTOCOL_VERSION_UNSUPPORTED
+    end = (
+        session_pb2.DISCONNECT_REASON_PROTOCOL_VERSION
+        if version
+        else session_pb2.DISCONNECT_REASON_HELLO_REFUSED
+    )
+    raise HelloRefusedError(end, error_pb2.ErrorDetail(reason=reason, message=message, metadata=facts))
+
+
+async def _routes(
+    plane: ControlPlane, namespace: str, hello: session_pb2.Hello
+) -> tuple[tuple[int, ...], tuple[worker_pb2.ItemError, ...]]:
+    """The routes that Hello names; entries that cannot be served become errors, unless none is left."""
+    routes: set[int] = set()
+    errors = []
+    for index, stages in enumerate(hello.stages):
+        try:
+            workflow = await plane.ports.registry.get(
+                namespace, stages.workflow_name, stages.workflow_version
+            )
+            routes.update(_routes_of(stages, workflow))
+        except BadItemError as error:
+            errors.append(worker_pb2.ItemError(frame_sequence=1, item_index=index, error=error.detail))
+    if not routes:
+        detail = (
+            errors[0].error
+            if errors
+            else error_pb2.ErrorDetail(
+                reason=Reason.ERROR_REASON_WORKFLOW_NOT_FOUND,
+                message="Hello names no stage that the worker can run.",
+            )
+        )
+        raise HelloRefusedError(session_pb2.DISCONNECT_REASON_HELLO_REFUSED, detail)
+    return tuple(sorted(routes)), tuple(errors)
+
+
+def _routes_of(stages: session_pb2.WorkerStages, workflow: RegisteredWorkflow | None) -> Iterator[int]:
+    name, version = stages.workflow_name, stages.workflow_version
+    if workflow is None or version < 1:
+        message = f"Workflow {name!r} version {version} is not registered. Register it before Hello names it."
+        facts = {"workflow_name": name, "workflow_version": str(version)}
+        raise BadItemError(Reason.ERROR_REASON_WORKFLOW_NOT_FOUND, message, facts)
+    if stages.workflow_digest and stages.workflow_digest.hex() != workflow.digest:
+        message = f"The worker's workflow {name!r} is not version {version}: the digests differ."
+        raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, message, {"field": "workflow_digest"})
+    known = workflow.definition.number_by_id
+    for stage_id in stages.stage_ids or known:
+        if stage_id not in known:
+            message = f"Workflow {name!r} version {version} has no stage {stage_id!r}."
+            facts = {
+                "workflow_name": name,
+                "workflow_version": str(version),
+                "stage_id": stage_id,
+                "valid_stage_ids": ",".join(list(known)[:50]),
+            }
+            raise BadItemError(Reason.ERROR_REASON_STAGE_NOT_FOUND, message, facts)
+        yield workflow.route_ids[known[stage_id] - 1]
+
+
+async def _begin(plane: ControlPlane, namespace: str, hello: session_pb2.Hello) -> tuple[UUID, bool]:
+    """Resumes the session that Hello names, or opens a new one."""
+    now = plane.ports.clock.now()
+    expires_at = now + plane.settings.session_timeout
+    earlier = _session_id(hello.resume_session_id)
+    if earlier and await plane.ports.sessions.resume(earlier, namespace, plane.server_id, now, expires_at):
+        return earlier, True
+    session_id = plane.ports.ids.new_id()
+    await plane.ports.sessions.open(_row(session_id, namespace, plane, hello, expires_at - now))
+    return session_id, False
+
+
+def _row(
+    session_id: UUID, namespace: str, plane: ControlPlane, hello: session_pb2.Hello, timeout: timedelta
+) -> SessionRow:
+    now = plane.ports.clock.now()
+    identity = hello.identity
+    return SessionRow(
+        id=session_id,
+        namespace=namespace,
+        worker_name=cut(identity.name, limits.LABEL_VALUE_LENGTH_MAX),
+        server_id=plane.server_id,
+        slots=hello.slots,
+        sdk=cut(
+            f"{identity.sdk_name} {identity.sdk_version} {identity.runtime}".strip(),
+            limits.LABEL_VALUE_LENGTH_MAX,
+        ),
+        connected_at=now,
+        expires_at=now + timeout,
+        labels={
+            cut(key, limits.LABEL_KEY_LENGTH_MAX): cut(value, limits.LABEL_VALUE_LENGTH_MAX)
+            for key, value in hello.labels.items()
+        },
+    )
+
+
+def _session_id(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
+
+
+def _verdict(lease: session_pb2.HeldLease, owned: Container[UUID]) -> session_pb2.HeldLeaseVerdict:
+    """KEEP what the session owns, and what has a report to send: its acknowledgement will say what became of it."""
+    token = decode_token(lease.lease_token)
+    live = token is not None and (token.secret in owned or lease.unacknowledged_report)
+    verdict = session_pb2.LEASE_VERDICT_KEEP if live else session_pb2.LEASE_VERDICT_DROP
+    return session_pb2.HeldLeaseVerdict(lease_token=lease.lease_token, verdict=verdict)

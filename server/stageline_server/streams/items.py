@@ -1,0 +1,234 @@
+"""Pure translation of the items of worker frames to commands, and of commands' results and offers to items."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from google.protobuf.duration_pb2 import Duration
+
+from stageline.v1 import error_pb2, failure_pb2, job_pb2, payload_pb2, report_pb2, run_pb2, worker_pb2
+from stageline_engine import limits
+from stageline_engine.commands import (
+    Completed,
+    Disposition,
+    Failed,
+    JobOffer,
+    JobReportRecorded,
+    LeaseReference,
+    Outcome,
+    ReportJob,
+    ReportProgress,
+    Returned,
+)
+from stageline_engine.events import StageError
+from stageline_engine.ports import LogLine
+from stageline_server.streams.tokens import LeaseToken, encode_token
+
+Reason = error_pb2.ErrorReason
+_DISPOSITIONS = {
+    Disposition.RECORDED: report_pb2.REPORT_DISPOSITION_RECORDED,
+    Disposition.ALREADY_RECORDED: report_pb2.REPORT_DISPOSITION_ALREADY_RECORDED,
+    Disposition.SUPERSEDED: report_pb2.REPORT_DISPOSITION_SUPERSEDED,
+    Disposition.RUN_ENDED: report_pb2.REPORT_DISPOSITION_RUN_ENDED,
+}
+_FINAL_KINDS = {
+    failure_pb2.FAILURE_KIND_INVALID_INPUT,
+    failure_pb2.FAILURE_KIND_INVALID_CONFIG,
+    failure_pb2.FAILURE_KIND_INVALID_OUTPUT,
+}
+
+
+class BadItemError(Exception):
+    """An item breaks a rule. It is refused; the stream goes on."""
+
+    def __init__(
+        self, reason: "Reason.ValueType", message: str, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Takes what the worker is told."""
+        super().__init__(message)
+        self.detail = error_pb2.ErrorDetail(reason=reason, message=message, metadata=metadata or {})
+
+
+def to_outcome(report: report_pb2.Report) -> Outcome:
+    """Translates the outcome of a report.
+
+    An outcome that this job does not allow becomes a final failure, so that the report is answered and the run goes on.
+
+    Raises:
+        BadItemError: There is no outcome.
+    """
+    match report.WhichOneof("outcome"):
+        case "completed":
+            return _completed(report)
+        case "failed":
+            return to_failure(report.failed.error)
+        case "returned":
+            return Returned(started=report.returned.started)
+        case "suspended" | "still_waiting":
+            return _forbidden("The stage is not of mode ASYNC_BATCH, so it cannot suspend.")
+        case _:
+            raise BadItemError(
+                Reason.ERROR_REASON_INVALID_FIELD, "A report needs an outcome.", {"field": "outcome"}
+            )
+
+
+def _completed(report: report_pb2.Report) -> Outcome:
+    output = report.completed.output
+    if output.WhichOneof("body") == "reference":
+        return _forbidden(
+            f"The output is a reference to {output.reference.size_bytes} bytes that are not stored."
+        )
+    metrics = {name: value for name, value in report.metrics.items() if math.isfinite(value)}
+    return Completed(output.json, metrics)
+
+
+def _forbidden(message: str) -> Failed:
+    return Failed(StageError("INVALID_OUTPUT", message), retryable=False)
+
+
+def to_failure(error: failure_pb2.StageError) -> Failed:
+    """Translates a failure; texts over their limit are cut and say so."""
+    kind = failure_pb2.FailureKind.Name(error.kind).removeprefix("FAILURE_KIND_")
+    retryable = error.retryable if error.HasField("retryable") else None
+    return Failed(
+        StageError(
+            cut(error.type, limits.NAME_LENGTH_MAX) or kind,
+            cut(error.message, limits.ERROR_MESSAGE_LENGTH_MAX),
+            cut(error.stack_trace, limits.ERROR_STACK_LENGTH_MAX),
+        ),
+        retryable=False if error.kind in _FINAL_KINDS else retryable,
+        retry_after=error.retry_after.ToTimedelta() if error.HasField("retry_after") else None,
+    )
+
+
+def cut(text: str, length_max: int) -> str:
+    """A text that can be stored: without U+0000, which Postgres refuses, and no longer than allowed."""
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if len(text) <= length_max else f"{text[: length_max - 1]}…"
+
+
+def to_report(namespace: str, token: LeaseToken, report: report_pb2.Report) -> ReportJob:
+    """Translates a report.
+
+    Raises:
+        BadItemError: It has no outcome.
+    """
+    return ReportJob(namespace, token.run_id, token.stage_number, token.secret, to_outcome(report))
+
+
+def to_progress(namespace: str, token: LeaseToken, progress: run_pb2.StageProgress) -> ReportProgress:
+    """Translates progress.
+
+    Raises:
+        BadItemError: The fraction is not from 0 to 1, or the details are not a JSON object.
+    """
+    fraction = progress.fraction if progress.HasField("fraction") else None
+    if fraction is not None and not 0 <= fraction <= 1:
+        message = f"progress.fraction must be from 0 to 1, but is {fraction}."
+        raise BadItemError(
+            Reason.ERROR_REASON_INVALID_FIELD, message, {"field": "fraction", "actual": str(fraction)}
+        )
+    text = cut(progress.message, limits.PROGRESS_MESSAGE_LENGTH_MAX)
+    details = json_object(progress.details, "details")
+    return ReportProgress(namespace, token.run_id, token.stage_number, token.secret, fraction, text, details)
+
+
+def json_object(text: bytes, field: str, bytes_max: int = limits.LOG_MESSAGE_LENGTH_MAX) -> dict[str, Any]:
+    """Parses a small JSON object; empty bytes mean an empty one.
+
+    Raises:
+        BadItemError: It is too large or not a JSON object.
+    """
+    if not text:
+        return {}
+    if len(text) > bytes_max:
+        facts = {"field": field, "limit_bytes": str(bytes_max), "actual_bytes": str(len(text))}
+        raise BadItemError(
+            Reason.ERROR_REASON_PAYLOAD_TOO_LARGE, f"{field} has {len(text)} bytes, limit {bytes_max}.", facts
+        )
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadItemError(
+            Reason.ERROR_REASON_MALFORMED_JSON, f"{field}: {error}", {"field": field}
+        ) from None
+    if not isinstance(value, dict) or b"\\u0000" in text:
+        message = f"{field} must be a JSON object without U+0000."
+        raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, message, {"field": field})
+    return value
+
+
+def to_log_lines(token: LeaseToken, attempt: int, batch: worker_pb2.LogBatch, now: datetime) -> list[LogLine]:
+    """Translates log lines. What cannot be kept as it is, is kept as well as can be: logs are best effort."""
+    lines = [_log_line(token, attempt, entry, now) for entry in batch.entries]
+    if batch.dropped_count > 0:
+        message = f"{batch.dropped_count} lines were dropped by the worker: over the limit of lines a second."
+        lines.insert(0, LogLine(token.run_id, token.stage_number, attempt, "WARNING", message, {}, now))
+    return lines
+
+
+def _log_line(token: LeaseToken, attempt: int, entry: run_pb2.LogEntry, now: datetime) -> LogLine:
+    try:
+        metadata = json_object(entry.fields, "fields")
+    except BadItemError as error:
+        metadata = {"stageline.note": str(error)}
+    level = run_pb2.LogLevel.Name(entry.level).removeprefix("LOG_LEVEL_") if entry.level else "INFO"
+    logged_at = entry.log_time.ToDatetime(now.tzinfo) if entry.HasField("log_time") else now
+    message = cut(entry.message, limits.LOG_MESSAGE_LENGTH_MAX)
+    return LogLine(token.run_id, token.stage_number, attempt, level, message, metadata, logged_at)
+
+
+def offer_item(offer: JobOffer) -> worker_pb2.ServerItem:
+    """The item that hands a leased job to its worker."""
+    message = job_pb2.JobOffer(
+        lease_token=encode_token(offer.lease),
+        run_id=str(offer.lease.run_id),
+        workflow_name=offer.workflow_name,
+        workflow_version=offer.workflow_version,
+        stage_id=offer.stage_id,
+        kind=job_pb2.JobKind.Value(f"JOB_KIND_{offer.kind}"),
+        generation=offer.generation,
+        attempt=offer.attempt,
+        delivery=offer.delivery,
+        priority=offer.priority,
+        config=payload_pb2.Payload(json=offer.config.encode()),
+        input_stage_ids=offer.input_stage_ids,
+        completed_stage_ids=offer.completed_stage_ids,
+        stage_number=offer.lease.stage_number,
+    )
+    for stage_id, text in offer.outputs.items():
+        message.outputs[stage_id].json = text.encode()
+    if offer.run_input is not None:
+        message.run_input.json = offer.run_input.encode()
+    if offer.start_to_close is not None:
+        message.start_to_close.CopyFrom(duration(offer.start_to_close))
+    return worker_pb2.ServerItem(offer=message)
+
+
+def acknowledgement_item(token: bytes, recorded: JobReportRecorded) -> worker_pb2.ServerItem:
+    """The item that answers a report after its commit."""
+    message = report_pb2.ReportAcknowledgement(
+        lease_token=token, disposition=_DISPOSITIONS[recorded.disposition]
+    )
+    if recorded.note:
+        message.disposition = report_pb2.REPORT_DISPOSITION_REFUSED
+        message.error.reason = Reason.ERROR_REASON_INVALID_OUTPUT
+        message.error.message = recorded.note
+    return worker_pb2.ServerItem(report_acknowledgement=message)
+
+
+def stop_item(lease: LeaseReference, reason: "worker_pb2.StopReason.ValueType") -> worker_pb2.ServerItem:
+    """The item that tells a worker to stop a job."""
+    directive = worker_pb2.Directive(
+        lease_token=encode_token(lease), action=worker_pb2.DIRECTIVE_ACTION_STOP, reason=reason
+    )
+    return worker_pb2.ServerItem(directive=directive)
+
+
+def duration(value: timedelta) -> Duration:
+    """A duration message."""
+    message = Duration()
+    message.FromTimedelta(value)
+    return message

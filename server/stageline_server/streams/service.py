@@ -1,0 +1,116 @@
+"""WorkerService: the stream, and what workers fetch beside it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from stageline.v1 import error_pb2, worker_pb2, worker_service_pb2, worker_service_pb2_grpc
+from stageline_engine import limits
+from stageline_server.dispatch.plane import ControlPlane
+from stageline_server.errors import Refusal, RefusedError, abort, answering, invalid_field, refusal_of
+from stageline_server.streams.session import WorkSession
+from stageline_server.streams.tokens import LeaseToken, decode_token
+
+OUTPUT_OVERHEAD_BYTES = 256
+"""Room that one output takes in an answer beside its own bytes: its key and the tags."""
+
+OUTPUTS_PER_READ = 16
+"""Outputs read at once: at their largest about two frames full."""
+
+
+class GrpcTransport:
+    """The two directions of one gRPC stream."""
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Takes the call's context."""
+        self._context = context
+
+    async def read(self) -> worker_pb2.WorkerFrame | None:
+        """Returns the next frame, or None when the worker has closed its side."""
+        frame = await self._context.read()
+        return frame if isinstance(frame, worker_pb2.WorkerFrame) else None
+
+    async def write(self, frame: worker_pb2.ServerFrame) -> None:
+        """Sends a frame."""
+        await self._context.write(frame)
+
+
+class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
+    """Serves workers; all state is the plane's."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        """Takes the plane to work with."""
+        self._plane = plane
+
+    async def Work(  # type: ignore[override]  # noqa: N802 - the generated name; read and write go through the context
+        self,
+        request_iterator: AsyncIterator[worker_pb2.WorkerFrame],
+        context: grpc.aio.ServicerContext[worker_pb2.WorkerFrame, worker_pb2.ServerFrame],
+    ) -> None:
+        """Serves one stream."""
+        try:
+            end = await WorkSession(self._plane, GrpcTransport(context)).run()
+        except Exception as error:  # noqa: BLE001 - becomes the status of the stream
+            await abort(context, refusal_of(error))
+        if end is not None:
+            reason = error_pb2.ErrorReason.Name(end.detail.reason).removeprefix("ERROR_REASON_")
+            await abort(context, Refusal(reason, end.detail.message, dict(end.detail.metadata)))
+
+    @answering
+    async def FetchOutputs(  # noqa: N802 - the generated name
+        self, request: worker_service_pb2.FetchOutputsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> worker_service_pb2.FetchOutputsResponse:
+        """Returns outputs of earlier stages of the lease's run, as many as fit into a frame."""
+        namespace = request.namespace or "default"
+        token = await self._live(namespace, request.lease_token)
+        if not 1 <= len(request.stage_ids) <= limits.STAGES_PER_WORKFLOW_MAX:
+            raise invalid_field("stage_ids", f"must be 1 to {limits.STAGES_PER_WORKFLOW_MAX} ids")
+        numbers = await self._numbers(namespace, token, request.stage_ids)
+        return await self._outputs(namespace, token, numbers)
+
+    async def _live(self, namespace: str, raw: bytes) -> LeaseToken:
+        token = decode_token(raw)
+        if token is None:
+            raise invalid_field("lease_token", "is malformed")
+        queries = self._plane.ports.queries
+        if not await queries.lease_is_live(namespace, token.run_id, token.stage_number, token.secret):
+            raise RefusedError(
+                Refusal("LEASE_SUPERSEDED", "The lease is not the live one of its job any more.")
+            )
+        return token
+
+    async def _numbers(self, namespace: str, token: LeaseToken, stage_ids: Any) -> dict[str, int]:
+        """Stage numbers by id, of stages in groups before the lease's own."""
+        details = await self._plane.ports.queries.get_run(namespace, token.run_id, with_outputs=False)
+        stages = details.stages if details else ()
+        group = next(
+            (each.stage.group_number for each in stages if each.stage.number == token.stage_number), 0
+        )
+        known = {each.stage.stage_id: each.stage.number for each in stages if each.stage.group_number < group}
+        for stage_id in stage_ids:
+            if stage_id not in known:
+                facts = {"stage_id": stage_id, "valid_stage_ids": ",".join(list(known)[:50])}
+                raise RefusedError(
+                    Refusal("STAGE_NOT_FOUND", f"There is no earlier stage {stage_id!r}.", facts)
+                )
+        return {stage_id: known[stage_id] for stage_id in stage_ids}
+
+    async def _outputs(
+        self, namespace: str, token: LeaseToken, numbers: dict[str, int]
+    ) -> worker_service_pb2.FetchOutputsResponse:
+        """Reads a few at a time, so that no more is held in memory than goes into the answer."""
+        response = worker_service_pb2.FetchOutputsResponse()
+        waiting, room = list(numbers.items()), limits.FRAME_BYTES_MAX
+        while waiting:
+            some, waiting = waiting[:OUTPUTS_PER_READ], waiting[OUTPUTS_PER_READ:]
+            chosen = [number for _, number in some]
+            outputs = await self._plane.ports.queries.read_outputs(namespace, token.run_id, chosen)
+            for position, (stage_id, number) in enumerate(some):
+                text = outputs.get(number, "null").encode()
+                room -= len(text) + OUTPUT_OVERHEAD_BYTES
+                if room < 0 and response.outputs:
+                    response.remaining_stage_ids.extend(name for name, _ in [*some[position:], *waiting])
+                    return response
+                response.outputs[stage_id].json = text
+        return response
