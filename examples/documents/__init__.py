@@ -1,0 +1,1 @@
+"""What the document processor does with documents: fetch, read, analyse, collect. Knows no workflow."""
