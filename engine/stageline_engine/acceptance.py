@@ -1,6 +1,6 @@
 """Checks a request to create a run, before any transaction: every fault at once, or a run that can be accepted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -8,8 +8,9 @@ import orjson
 from stageline_engine import limits, payloads
 from stageline_engine.commands import CreateRun
 from stageline_engine.decide.create import AcceptedRun
+from stageline_engine.events import Annotation
 from stageline_engine.model.definition import RegisteredWorkflow
-from stageline_engine.rejections import FieldViolation, Reason, Rejection
+from stageline_engine.rejections import FieldViolation, Reason, Rejection, out_of_limits
 
 
 def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Rejection:
@@ -21,8 +22,7 @@ def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Re
     """
     wrong = (*_field_violations(command),)
     if wrong:
-        names = ", ".join(violation.field for violation in wrong)
-        return Rejection(Reason.INVALID_FIELD, f"Out of limits: {names}.", {}, wrong)
+        return out_of_limits(wrong)
     value = payloads.parse(command.input, "input")
     if isinstance(value, Rejection):
         return value
@@ -33,7 +33,15 @@ def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Re
     config = merged_config(command.config, workflow)
     if isinstance(config, Rejection):
         return config
-    return AcceptedRun(workflow, command.input.decode(), config, command.priority, command.labels)
+    return AcceptedRun(
+        workflow,
+        command.input.decode(),
+        config,
+        command.priority,
+        command.labels,
+        command.annotations,
+        command.start_at,
+    )
 
 
 def merged_config(config: bytes, workflow: RegisteredWorkflow) -> str | Rejection:
@@ -94,6 +102,7 @@ def _field_violations(command: CreateRun) -> Iterator[FieldViolation]:
         yield FieldViolation("priority", f"must be {bounds}, but is {command.priority}")
     yield from request_id_violations(command.idempotency_key)
     yield from label_violations(command.labels)
+    yield from annotation_violations(command.annotations)
 
 
 def request_id_violations(key: str) -> Iterator[FieldViolation]:
@@ -102,6 +111,33 @@ def request_id_violations(key: str) -> Iterator[FieldViolation]:
         yield FieldViolation("request_id", f"{len(key)} characters, limit {limits.REQUEST_ID_LENGTH_MAX}")
     if "\0" in key:
         yield FieldViolation("request_id", "contains the character U+0000")
+
+
+def reason_violations(reason: str) -> Iterator[FieldViolation]:
+    """Yields what is wrong with a reason that a person wrote."""
+    if len(reason) > limits.CANCEL_REASON_LENGTH_MAX:
+        yield FieldViolation("reason", f"{len(reason)} characters, limit {limits.CANCEL_REASON_LENGTH_MAX}")
+    if "\0" in reason:
+        yield FieldViolation("reason", "contains the character U+0000")
+
+
+def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldViolation]:
+    """Yields what is wrong with remarks."""
+    if len(annotations) > limits.ANNOTATIONS_PER_CALL_MAX:
+        yield FieldViolation("annotations", f"{len(annotations)}, limit {limits.ANNOTATIONS_PER_CALL_MAX}")
+    for index, said in enumerate(annotations):
+        field = f"annotations[{index}]"
+        texts = {"annotation_id": said.id, "key": said.key}
+        for name, text in texts.items():
+            if not 0 < len(text) <= limits.LABEL_VALUE_LENGTH_MAX or "\0" in text:
+                bounds = f"1 to {limits.LABEL_VALUE_LENGTH_MAX}"
+                yield FieldViolation(
+                    f"{field}.{name}", f"{len(text)} characters, allowed {bounds}, none of them U+0000"
+                )
+        for name, text in (("value", said.value), ("details", said.details or "{}")):
+            fault = payloads.parse(text.encode(), f"{field}.{name}", limits.ANNOTATION_BYTES_MAX)
+            if isinstance(fault, Rejection):
+                yield from fault.violations
 
 
 def label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:

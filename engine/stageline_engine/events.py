@@ -29,6 +29,41 @@ class StageError:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """One remark. The id is the client's: a repeat of the same id in the same run changes nothing.
+
+    Attributes:
+        id: Unique in the run.
+        key: Dotted path, such as ``decision.outcome``.
+        value: JSON text.
+        details: JSON text of an object, or empty.
+        scope: ``run``, ``stage``, ``ai_call`` or a word of the user's.
+        scope_id: What in that scope; may be empty.
+        actor_kind: Who said it: ``human``, ``agent``, ``system`` or a word of the user's; may be empty.
+        actor_id: Which one.
+        actor_version: Of which version.
+        emit_event: Whether watchers are told.
+        stage_number: The stage it was said in; 0 for the run itself.
+        generation: The stage's generation; 0 for the run itself.
+        attempt: The stage's attempt; 0 for the run itself.
+    """
+
+    id: str
+    key: str
+    value: str
+    details: str = ""
+    scope: str = "run"
+    scope_id: str = ""
+    actor_kind: str = ""
+    actor_id: str = ""
+    actor_version: str = ""
+    emit_event: bool = False
+    stage_number: int = 0
+    generation: int = 0
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RunCreated:
     """A run was accepted. Carries the row and what never changes of it."""
 
@@ -40,7 +75,9 @@ class RunCreated:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The run left PENDING."""
+    """The run left PENDING; where it has a time-out, it fails at ``deadline_at``."""
+
+    deadline_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +114,25 @@ class RunCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class RunRerun:
+    """An ended run begins again from a group on. The old stages from there on are discarded by events that follow."""
+
+    from_stage_id: str
+    group: int
+    generation: int
+    reason: str
+    deadline_at: datetime | None
+    config: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationAdded:
+    """Somebody said something about the run, a stage of it, or a call."""
+
+    annotation: Annotation
+
+
+@dataclass(frozen=True, slots=True)
 class StageScheduled:
     """A stage became ready: its row and its job begin to exist."""
 
@@ -85,6 +141,15 @@ class StageScheduled:
     group: int
     route_id: int
     generation: int = 1
+    deadline_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageDiscarded:
+    """A rerun takes a stage execution of an older generation away; its annotations and its events stay."""
+
+    number: int
+    stage_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +164,17 @@ class StageStarted:
     delivery: int
     lease_token: UUID
     session_id: UUID
+    deadline_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStarted:
+    """The check of a suspended stage was leased to a session. The stage stays suspended."""
+
+    number: int
+    stage_id: str
+    lease_token: UUID
+    session_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +186,70 @@ class StageProgressed:
     fraction: float | None
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    deadline_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeCondition:
+    """A single-use token by which the outside may end a wait; only its SHA-256 is ever stored.
+
+    Attributes:
+        token_sha256: 32 bytes.
+        label: What is waited for, for people.
+        expires_at: Until when the token is good; None means as long as the stage waits.
+    """
+
+    token_sha256: bytes
+    label: str = ""
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageSuspended:
+    """The stage gave up its worker and waits for something outside.
+
+    Attributes:
+        state: JSON text that each check is given.
+        check_at: When the first check is due; the end of the wait where it is never polled.
+        poll_interval: Time between two checks, unless a check says another.
+        wait_until: When the wait fails.
+        conditions: What else may end it.
+    """
+
+    number: int
+    stage_id: str
+    state: str
+    check_at: datetime
+    poll_interval: timedelta
+    wait_until: datetime
+    conditions: tuple[ResumeCondition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageStillWaiting:
+    """A check found nothing yet. ``state`` replaces the suspended state where it is not None."""
+
+    number: int
+    stage_id: str
+    check_at: datetime
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequested:
+    """Somebody outside asked for the check to be made now."""
+
+    number: int
+    stage_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRestored:
+    """A repair: an open stage had no job. It never happens in health."""
+
+    number: int
+    stage_id: str
+    route_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +286,7 @@ class StageRetryScheduled:
     attempt: int
     delay: timedelta
     available_at: datetime
+    deadline_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +302,7 @@ class StageRequeued:
     stage_id: str
     reason: str
     counted: bool
+    deadline_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +313,24 @@ class StageCancelled:
     stage_id: str
 
 
-RunEvent = RunCreated | RunStarted | RunAdvanced | RunCompleted | RunFailed | RunCancelled
+RunEvent = (
+    RunCreated
+    | RunStarted
+    | RunAdvanced
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | RunRerun
+    | AnnotationAdded
+)
 StageEvent = (
     StageScheduled
+    | StageDiscarded
+    | CheckStarted
+    | StageSuspended
+    | StageStillWaiting
+    | CheckRequested
+    | JobRestored
     | StageStarted
     | StageProgressed
     | StageCompleted

@@ -6,16 +6,26 @@ batch of one. There are no timers, signals or threads in here, and nothing of th
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast
 
 from stageline_engine import commands
 from stageline_engine.errors import ConcurrentChangeError
+from stageline_engine.handlers.annotate import annotate_runs
 from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.create import create_runs
 from stageline_engine.handlers.lease import hand_over, input_request, lease_jobs, leased_now, offer
-from stageline_engine.handlers.maintenance import promote_jobs, reap_stale_leases
+from stageline_engine.handlers.maintenance import (
+    claim_pending_runs,
+    expire_deadlines,
+    promote_jobs,
+    reap_stale_leases,
+    reap_stuck_runs,
+    replay_dead_letters,
+)
 from stageline_engine.handlers.outbox import flush_outbox
 from stageline_engine.handlers.report import report_jobs, report_progress
+from stageline_engine.handlers.rerun import rerun_runs
+from stageline_engine.handlers.resume import resume_stages
 from stageline_engine.handlers.runs import cancel_runs, transition_runs
 from stageline_engine.ports import Clock, EventSink, IdSource, Persistence, WorkflowRegistry
 from stageline_engine.rejections import Rejection
@@ -33,6 +43,13 @@ HANDLERS: Mapping[type, Handler] = {
     commands.ReportProgress: report_progress,
     commands.ReapStaleLeases: reap_stale_leases,
     commands.PromoteJobs: promote_jobs,
+    commands.ClaimPendingRuns: claim_pending_runs,
+    commands.ExpireDeadlines: expire_deadlines,
+    commands.ReapStuckRuns: reap_stuck_runs,
+    commands.ReplayDeadLetters: replay_dead_letters,
+    commands.RerunRun: rerun_runs,
+    commands.ResumeStage: resume_stages,
+    commands.AnnotateRun: annotate_runs,
 }
 
 CONFLICT_RETRIES_MAX = 5
@@ -78,40 +95,9 @@ class Kernel:
         self._ids = ids
         self._sink = sink
 
-    @overload
     async def dispatch_many(
-        self, batch: Sequence[commands.CreateRun], demands: Sequence[commands.LeaseDemand] = ...
-    ) -> Dispatched[commands.RunCreation]: ...
-    @overload
-    async def dispatch_many(
-        self, batch: Sequence[commands.CancelRun]
-    ) -> Dispatched[commands.RunCancellation]: ...
-    @overload
-    async def dispatch_many(
-        self, batch: Sequence[commands.TransitionRun]
-    ) -> Dispatched[commands.RunTransition]: ...
-    @overload
-    async def dispatch_many(self, batch: Sequence[commands.LeaseJobs]) -> Dispatched[commands.LeasedJobs]: ...
-    @overload
-    async def dispatch_many(
-        self, batch: Sequence[commands.ReportJob], demands: Sequence[commands.LeaseDemand] = ...
-    ) -> Dispatched[commands.JobReportRecorded]: ...
-    @overload
-    async def dispatch_many(
-        self, batch: Sequence[commands.ReportProgress]
-    ) -> Dispatched[commands.ProgressRecorded]: ...
-    @overload
-    async def dispatch_many(
-        self, batch: Sequence[commands.ReapStaleLeases]
-    ) -> Dispatched[commands.StaleLeasesReaped]: ...
-    @overload
-    async def dispatch_many(
-        self, batch: Sequence[commands.PromoteJobs]
-    ) -> Dispatched[commands.JobsPromoted]: ...
-
-    async def dispatch_many(
-        self, batch: Sequence[Any], demands: Sequence[commands.LeaseDemand] = ()
-    ) -> Dispatched[Any]:
+        self, batch: Sequence[commands.Command[Result]], demands: Sequence[commands.LeaseDemand] = ()
+    ) -> Dispatched[Result]:
         """Carries out commands of one kind in one transaction. A refused one does not hurt its neighbours.
 
         Args:
@@ -148,28 +134,14 @@ class Kernel:
         offers = tuple(offer(context, job, given) for job, given in zip(leased, inputs, strict=True))
         return Dispatched(results, _effects(space, offers))
 
-    @overload
-    async def dispatch(self, command: commands.CreateRun) -> commands.RunCreation | Rejection: ...
-    @overload
-    async def dispatch(self, command: commands.CancelRun) -> commands.RunCancellation | Rejection: ...
-    @overload
-    async def dispatch(self, command: commands.TransitionRun) -> commands.RunTransition | Rejection: ...
-    @overload
-    async def dispatch(self, command: commands.ReportJob) -> commands.JobReportRecorded | Rejection: ...
-    @overload
-    async def dispatch(self, command: commands.ReapStaleLeases) -> commands.StaleLeasesReaped | Rejection: ...
-    @overload
-    async def dispatch(self, command: commands.PromoteJobs) -> commands.JobsPromoted | Rejection: ...
-    @overload
-    async def dispatch(self, command: commands.FlushOutbox) -> commands.OutboxFlushed: ...
-
-    async def dispatch(self, command: Any) -> Any:
+    async def dispatch(self, command: commands.Command[Result]) -> Result | Rejection:
         """Carries out one command: a batch of one. See ``dispatch_many``.
 
         ``FlushOutbox`` is taken here only: it is several short transactions, and none while the sink works.
         """
         if isinstance(command, commands.FlushOutbox):
-            return await flush_outbox(command, self._persistence, self._sink, self._clock)
+            flushed = await flush_outbox(command, self._persistence, self._sink, self._clock)
+            return cast(Result, flushed)
         return (await self.dispatch_many([command])).results[0]
 
 
@@ -177,7 +149,7 @@ def _effects(space: Workspace, offers: tuple[commands.JobOffer, ...]) -> command
     return commands.Effects(
         offers=offers,
         ready_routes=frozenset({job.route_id for job in space.ready_jobs()} | space.promoted_routes),
-        stopped=tuple(space.stopped),
+        stopped=tuple(space.stopped()),
         touched_runs=space.touched_runs(),
-        wake_at=space.delayed_until(),
+        wake_at=space.wake_at(),
     )

@@ -50,8 +50,8 @@ LABEL_KEY_LENGTH_MAX = 63
 LABEL_VALUE_LENGTH_MAX = 255
 """Labels of a run or a worker: the sizes users know from Kubernetes."""
 
-ERROR_MESSAGE_LENGTH_MAX = 4 * 1024
-ERROR_STACK_LENGTH_MAX = 16 * 1024
+ERROR_MESSAGE_LENGTH_MAX = 16 * 1024
+ERROR_STACK_LENGTH_MAX = 64 * 1024
 """A failure's text as it is stored; longer ones are cut and say so, since a failure must always be recordable."""
 
 LOG_MESSAGE_LENGTH_MAX = 16 * 1024
@@ -85,7 +85,7 @@ COMMANDS_PER_BATCH_MAX = 500
 SLOTS_PER_SESSION_MAX = 10_000
 """Jobs that one worker session may hold."""
 
-ATTEMPTS_MAX = 100
+ATTEMPTS_MAX = 1000
 """Tries of one stage that a retry policy may ask for: enough for days of waiting, and an end of every loop."""
 
 BACKOFF_FACTOR_MAX = 10.0
@@ -125,6 +125,24 @@ PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 
 LOG_LINES_PER_SECOND_MAX = 1000
 """Log lines a second of one session; a worker drops those beyond and says how many."""
+
+POLL_INTERVAL_DEFAULT = timedelta(seconds=30)
+"""Between two checks of a suspended stage that names no interval."""
+
+POLL_INTERVAL_MIN = timedelta(seconds=1)
+"""A stage that must react faster should be resumed from outside rather than polled."""
+
+WAIT_DEFAULT = timedelta(days=1)
+"""The longest wait of a suspended stage that names none: what providers' batch interfaces promise."""
+
+RESUME_CONDITIONS_MAX = 10
+"""Tokens by which one suspension may be ended from outside."""
+
+ANNOTATIONS_PER_CALL_MAX = 100
+"""Remarks in one call or report."""
+
+ANNOTATION_BYTES_MAX = 16 * 1024
+"""Value, or details, of one remark."""
 
 WAIT_MAX = timedelta(days=366)
 """The longest that a stage may stay suspended."""

@@ -169,6 +169,56 @@ def _stage_cancelled(event: events.StageCancelled, before: Focus, now: datetime)
     yield "stage:cancelled", {"stage_id": event.stage_id}
 
 
+def _run_rerun(event: events.RunRerun, before: Focus, now: datetime) -> Iterator[Published]:
+    yield (
+        "run:rerun",
+        {
+            "from_stage_id": event.from_stage_id,
+            "group": event.group,
+            "generation": event.generation,
+            "reason": event.reason,
+        },
+    )
+
+
+def _annotation_added(event: events.AnnotationAdded, before: Focus, now: datetime) -> Iterator[Published]:
+    said = event.annotation
+    if said.emit_event:
+        yield (
+            "annotation:created",
+            {
+                "annotation_id": said.id,
+                "key": said.key,
+                "value": orjson.Fragment(said.value),
+                "scope": said.scope,
+                "scope_id": said.scope_id,
+                "actor": {"kind": said.actor_kind, "id": said.actor_id, "version": said.actor_version},
+                "generation": said.generation,
+                "attempt": said.attempt,
+            },
+        )
+
+
+def _stage_suspended(event: events.StageSuspended, before: Focus, now: datetime) -> Iterator[Published]:
+    yield (
+        "stage:suspended",
+        {
+            "stage_id": event.stage_id,
+            "next_poll_at": event.check_at,
+            "wait_until": event.wait_until,
+            "waits_for": [condition.label for condition in event.conditions],
+        },
+    )
+    yield "workflow:suspended", {"stage_id": event.stage_id}
+
+
+def _job_restored(event: events.JobRestored, before: Focus, now: datetime) -> Iterator[Published]:
+    yield (
+        "stage:requeued",
+        {"stage_id": event.stage_id, "reason": "repaired", "delivery": before.existing_stage().delivery},
+    )
+
+
 PUBLISHERS: Mapping[type, Callable[[Any, Focus, datetime], Iterator[Published]]] = {
     events.RunCreated: _run_created,
     events.RunStarted: _run_started,
@@ -183,7 +233,19 @@ PUBLISHERS: Mapping[type, Callable[[Any, Focus, datetime], Iterator[Published]]]
     events.StageRetryScheduled: _stage_retry_scheduled,
     events.StageRequeued: _stage_requeued,
     events.StageCancelled: _stage_cancelled,
+    events.RunRerun: _run_rerun,
+    events.AnnotationAdded: _annotation_added,
+    events.StageSuspended: _stage_suspended,
+    events.JobRestored: _job_restored,
 }
 
-INTERNAL_EVENTS = frozenset({events.StageScheduled})
-"""Events that the outside is not told of on their own: the run's start or advance names the stages."""
+INTERNAL_EVENTS = frozenset(
+    {
+        events.StageScheduled,  # the run's start or advance names the stages
+        events.StageDiscarded,  # run:rerun says from which group on
+        events.CheckStarted,  # a suspended stage may be checked a thousand times
+        events.StageStillWaiting,
+        events.CheckRequested,
+    }
+)
+"""Events that the outside is not told of on their own, each with its reason."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from stageline_engine.events import StageError
+from stageline_engine.events import Annotation, StageError
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
@@ -57,6 +57,48 @@ class KeyRecord:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SuspendedState:
+    """What a suspended stage's checks are given, as JSON text."""
+
+    run_id: UUID
+    stage_number: int
+    generation: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeToken:
+    """A single-use right to end a stage's wait.
+
+    Attributes:
+        token_sha256: The key.
+        run_id: The run.
+        stage_number: The stage.
+        generation: Its generation: a token of an older one is void.
+        label: What is waited for, for people.
+        expires_at: Until when it is good; None means as long as the stage waits.
+        used_fingerprint: SHA-256 of the outcome that it was used with; None while it is unused.
+    """
+
+    token_sha256: bytes
+    run_id: UUID
+    stage_number: int
+    generation: int
+    label: str
+    expires_at: datetime | None
+    used_fingerprint: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationRecord:
+    """An annotation with its run and time."""
+
+    run_id: UUID
+    annotation: Annotation
+    created_at: datetime
+
+
 JobKey = tuple[UUID, int]
 """(run id, stage number): the key of a stage execution and of its job."""
 
@@ -70,9 +112,15 @@ class ChangeSet:
     payloads: list[RunPayload] = field(default_factory=list)
     stages_inserted: list[StageRow] = field(default_factory=list)
     stages_updated: list[StageRow] = field(default_factory=list)
+    stages_deleted: list[StageRow] = field(default_factory=list)
     jobs_inserted: list[JobRow] = field(default_factory=list)
     jobs_updated: list[JobRow] = field(default_factory=list)
     jobs_deleted: list[JobRow] = field(default_factory=list)
     results: list[StageResult] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     keys: list[KeyRecord] = field(default_factory=list)
+    suspended_states: list[SuspendedState] = field(default_factory=list)
+    resume_tokens: list[ResumeToken] = field(default_factory=list)
+    resume_tokens_used: list[ResumeToken] = field(default_factory=list)
+    annotations: list[AnnotationRecord] = field(default_factory=list)
+    configs: list[tuple[UUID, str]] = field(default_factory=list)

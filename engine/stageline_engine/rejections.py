@@ -26,6 +26,8 @@ class Reason(StrEnum):
     LEASE_SUPERSEDED = "LEASE_SUPERSEDED"
     RUN_NOT_RERUNNABLE = "RUN_NOT_RERUNNABLE"
     PREDECESSORS_INCOMPLETE = "PREDECESSORS_INCOMPLETE"
+    STAGE_NOT_SUSPENDED = "STAGE_NOT_SUSPENDED"
+    RESUME_TOKEN_INVALID = "RESUME_TOKEN_INVALID"
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
 
 
@@ -57,3 +59,9 @@ class Rejection:
     message: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[FieldViolation, ...] = ()
+
+
+def out_of_limits(violations: tuple[FieldViolation, ...]) -> Rejection:
+    """The rejection of a request whose fields break the rules of their comments."""
+    names = ", ".join(violation.field for violation in violations)
+    return Rejection(Reason.INVALID_FIELD, f"Out of limits: {names}.", {}, violations)

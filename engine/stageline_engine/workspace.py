@@ -18,7 +18,16 @@ from stageline_engine.model.job import JobRow, JobState
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
 from stageline_engine.publish import publish
-from stageline_engine.records import ChangeSet, EventRow, KeyRecord, RunPayload, StageResult
+from stageline_engine.records import (
+    AnnotationRecord,
+    ChangeSet,
+    EventRow,
+    KeyRecord,
+    ResumeToken,
+    RunPayload,
+    StageResult,
+    SuspendedState,
+)
 
 
 class RunRecords:
@@ -65,9 +74,9 @@ class Workspace:
         self.now = now
         self.causation_id = causation_id
         self.runs: dict[UUID, RunRecords] = {}
-        self.stopped: list[LeaseReference] = []
         self.promoted_routes: set[int] = set()
         self._changes = ChangeSet()
+        self._reported: set[UUID] = set()
 
     def add(self, run_id: UUID, records: RunRecords) -> None:
         """Takes in a run that was read or is about to be created."""
@@ -92,6 +101,8 @@ class Workspace:
         records.run = self._tell(event, before, after)
         if after.stage is not None:
             records.stages[number] = after.stage
+        elif before.stage is not None:
+            del records.stages[number]
         if after.job is not None:
             records.jobs[number] = after.job
         elif before.job is not None:
@@ -116,8 +127,15 @@ class Workspace:
                 self._result(after, output, metrics, None)
             case events.StageFailed(error=error) | events.StageRetryScheduled(error=error):
                 self._result(after, None, {}, error)
-            case events.StageCancelled():
-                self._stop(before)
+            case events.StageSuspended(state=state, conditions=conditions):
+                self._suspend(after, state, conditions)
+            case events.StageStillWaiting(state=str() as state):
+                self._suspend(after, state)
+            case events.RunRerun(config=str() as config):
+                self._changes.configs.append((after.existing_run().id, config))
+            case events.AnnotationAdded(annotation=annotation):
+                record = AnnotationRecord(after.existing_run().id, annotation, self.now)
+                self._changes.annotations.append(record)
 
     def _result(
         self, after: Focus, output: str | None, metrics: Mapping[str, float], error: events.StageError | None
@@ -128,10 +146,24 @@ class Workspace:
         if output is not None:
             self.runs[stage.run_id].group_outputs[stage.number] = output
 
-    def _stop(self, before: Focus) -> None:
-        job = before.job
-        if job is not None and job.state is JobState.LEASED and job.session_id and job.lease_token:
-            self.stopped.append(LeaseReference(job.session_id, job.lease_token, job.run_id, job.stage_number))
+    def _suspend(self, after: Focus, state: str, conditions: tuple[events.ResumeCondition, ...] = ()) -> None:
+        stage = after.existing_stage()
+        kept = SuspendedState(stage.run_id, stage.number, stage.generation, state)
+        self._changes.suspended_states.append(kept)
+        for condition in conditions:
+            token = ResumeToken(
+                condition.token_sha256,
+                stage.run_id,
+                stage.number,
+                stage.generation,
+                condition.label,
+                condition.expires_at,
+            )
+            self._changes.resume_tokens.append(token)
+
+    def use_token(self, token: ResumeToken) -> None:
+        """Has a resume token marked as used with the work that it allowed."""
+        self._changes.resume_tokens_used.append(token)
 
     def keep_key(self, record: KeyRecord) -> None:
         """Has an idempotency key written with the work."""
@@ -144,15 +176,34 @@ class Workspace:
                 if job.state is JobState.READY and job is not records.read_jobs.get(number):
                     yield job
 
-    def delayed_until(self) -> datetime | None:
-        """The earliest time that a job of this batch was made to wait for."""
-        times = [
-            job.available_at
-            for records in self.runs.values()
-            for number, job in records.jobs.items()
-            if job.state is JobState.DELAYED and job is not records.read_jobs.get(number)
-        ]
-        return min(times, default=None)
+    def reported(self, lease_token: UUID) -> None:
+        """Notes that a lease ends because its worker said so: it need not be told."""
+        self._reported.add(lease_token)
+
+    def stopped(self) -> Iterator[LeaseReference]:
+        """Leases that ended in this batch although their workers do not know it."""
+        for records in self.runs.values():
+            for number, read in records.read_jobs.items():
+                job = records.jobs.get(number)
+                ended = read.lease_token is not None and (job is None or job.lease_token != read.lease_token)
+                if ended and read.session_id and read.lease_token and read.lease_token not in self._reported:
+                    yield LeaseReference(read.session_id, read.lease_token, read.run_id, number)
+
+    def wake_at(self) -> datetime | None:
+        """The earliest time at which something is due that this batch has set: a job, a deadline, a run's start."""
+        return min(self._due_times(), default=None)
+
+    def _due_times(self) -> Iterator[datetime]:
+        for records in self.runs.values():
+            run = records.run
+            if run is not None and run is not records.read_run and not run.state.terminal:
+                yield from filter(None, (run.deadline_at, run.start_at if run.started_at is None else None))
+            for number, job in records.jobs.items():
+                if job is not records.read_jobs.get(number):
+                    if job.state is JobState.DELAYED:
+                        yield job.available_at
+                    if job.deadline_at is not None:
+                        yield job.deadline_at
 
     def touched_runs(self) -> frozenset[UUID]:
         """Runs with new public events."""
@@ -179,6 +230,9 @@ class Workspace:
                 changes.stages_inserted.append(stage)
             elif stage is not read:
                 changes.stages_updated.append(stage)
+        for number, read in records.read_stages.items():
+            if number not in records.stages:
+                changes.stages_deleted.append(read)
 
     @staticmethod
     def _job_changes(records: RunRecords, changes: ChangeSet) -> None:

@@ -28,6 +28,14 @@ APPLIERS: Mapping[type, Applier] = {
     events.StageRetryScheduled: stage.stage_retry_scheduled,
     events.StageRequeued: stage.stage_requeued,
     events.StageCancelled: stage.stage_cancelled,
+    events.RunRerun: run.run_rerun,
+    events.AnnotationAdded: run.annotation_added,
+    events.StageDiscarded: stage.stage_discarded,
+    events.CheckStarted: stage.check_started,
+    events.StageSuspended: stage.stage_suspended,
+    events.StageStillWaiting: stage.stage_still_waiting,
+    events.CheckRequested: stage.check_requested,
+    events.JobRestored: stage.job_restored,
 }
 
 

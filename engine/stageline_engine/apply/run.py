@@ -57,3 +57,25 @@ def run_cancelled(focus: Focus, event: events.RunCancelled, now: datetime) -> Fo
     return focus._replace(
         run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunCancelled"), ended_at=now)
     )
+
+
+def run_rerun(focus: Focus, event: events.RunRerun, now: datetime) -> Focus:
+    """An ended run lives again, with fresh counters; its costs stay, since the money is spent."""
+    run = focus.existing_run()
+    return focus._replace(
+        run=replace(
+            run,
+            state=follow(RUN_TRANSITIONS, run.state, "RunRerun"),
+            started_at=now,
+            ended_at=None,
+            error=None,
+            open_stages=0,
+            failed_stages=0,
+            deadline_at=event.deadline_at,
+        )
+    )
+
+
+def annotation_added(focus: Focus, event: events.AnnotationAdded, now: datetime) -> Focus:
+    """Remarks change no state and may be made of a run in any state."""
+    return focus

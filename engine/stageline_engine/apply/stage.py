@@ -5,6 +5,7 @@ from datetime import datetime
 
 from stageline_engine import events
 from stageline_engine.apply.focus import Focus
+from stageline_engine.limits import POLL_INTERVAL_DEFAULT
 from stageline_engine.model.job import JOB_TRANSITIONS, JobKind, JobRow, JobState
 from stageline_engine.model.run import RunError
 from stageline_engine.model.stage import STAGE_TRANSITIONS, StageRow, StageState
@@ -12,8 +13,8 @@ from stageline_engine.model.transitions import follow
 
 
 def stage_scheduled(focus: Focus, event: events.StageScheduled, now: datetime) -> Focus:
-    """The stage and its job begin to exist."""
-    run = focus.existing_run()
+    """The stage and its job begin to exist, or begin anew in a later generation; the lease epoch never goes back."""
+    run, before = focus.existing_run(), focus.stage
     stage = StageRow(
         run_id=run.id,
         number=event.number,
@@ -23,9 +24,9 @@ def stage_scheduled(focus: Focus, event: events.StageScheduled, now: datetime) -
         generation=event.generation,
         attempt=0,
         delivery=0,
-        lease_epoch=0,
+        lease_epoch=before.lease_epoch if before else 0,
         recorded_token=None,
-        version=0,
+        version=before.version if before else 0,
         created_at=now,
     )
     job = JobRow(
@@ -37,10 +38,16 @@ def stage_scheduled(focus: Focus, event: events.StageScheduled, now: datetime) -
         priority=run.priority,
         available_at=now,
         generation=event.generation,
-        lease_epoch=0,
-        version=0,
+        lease_epoch=stage.lease_epoch,
+        version=focus.job.version if focus.job else 0,
+        deadline_at=event.deadline_at,
     )
     return Focus(run, stage, job)
+
+
+def stage_discarded(focus: Focus, event: events.StageDiscarded, now: datetime) -> Focus:
+    """The stage execution ceases to exist; a later generation may take its place."""
+    return Focus(focus.run, None, None)
 
 
 def stage_started(focus: Focus, event: events.StageStarted, now: datetime) -> Focus:
@@ -63,14 +70,113 @@ def stage_started(focus: Focus, event: events.StageStarted, now: datetime) -> Fo
             lease_epoch=epoch,
             lease_token=event.lease_token,
             session_id=event.session_id,
+            deadline_at=event.deadline_at,
         ),
     )
 
 
+def check_started(focus: Focus, event: events.CheckStarted, now: datetime) -> Focus:
+    """The check is leased; the stage stays suspended, its deadline stays the end of the wait."""
+    stage, job = focus.existing_stage(), focus.existing_job()
+    epoch = stage.lease_epoch + 1
+    return Focus(
+        focus.run,
+        replace(
+            stage,
+            state=follow(STAGE_TRANSITIONS, stage.state, "CheckStarted"),
+            delivery=stage.delivery + 1,
+            lease_epoch=epoch,
+        ),
+        replace(
+            job,
+            state=follow(JOB_TRANSITIONS, job.state, "CheckStarted"),
+            lease_epoch=epoch,
+            lease_token=event.lease_token,
+            session_id=event.session_id,
+        ),
+    )
+
+
+def stage_suspended(focus: Focus, event: events.StageSuspended, now: datetime) -> Focus:
+    """The worker is free; the job becomes a check that waits for its time."""
+    stage, job = focus.existing_stage(), focus.existing_job()
+    return Focus(
+        focus.run,
+        replace(
+            stage,
+            state=follow(STAGE_TRANSITIONS, stage.state, "StageSuspended"),
+            delivery=0,
+            recorded_token=job.lease_token,
+        ),
+        replace(
+            job,
+            kind=JobKind.CHECK,
+            state=follow(JOB_TRANSITIONS, job.state, "StageSuspended"),
+            available_at=event.check_at,
+            deadline_at=event.wait_until,
+            poll_interval=event.poll_interval,
+            lease_token=None,
+            session_id=None,
+        ),
+    )
+
+
+def stage_still_waiting(focus: Focus, event: events.StageStillWaiting, now: datetime) -> Focus:
+    """The check is over; the next one waits for its time."""
+    stage, job = focus.existing_stage(), focus.existing_job()
+    return Focus(
+        focus.run,
+        replace(
+            stage,
+            state=follow(STAGE_TRANSITIONS, stage.state, "StageStillWaiting"),
+            delivery=0,
+            recorded_token=job.lease_token,
+        ),
+        replace(
+            job,
+            state=follow(JOB_TRANSITIONS, job.state, "StageStillWaiting"),
+            available_at=event.check_at,
+            lease_token=None,
+            session_id=None,
+        ),
+    )
+
+
+def check_requested(focus: Focus, event: events.CheckRequested, now: datetime) -> Focus:
+    """The next check need not wait any longer; one that is being made is left alone."""
+    stage, job = focus.existing_stage(), focus.existing_job()
+    follow(STAGE_TRANSITIONS, stage.state, "CheckRequested")
+    state = follow(JOB_TRANSITIONS, job.state, "CheckRequested")
+    available_at = job.available_at if job.state is JobState.LEASED else now
+    return Focus(focus.run, stage, replace(job, state=state, available_at=available_at))
+
+
+def job_restored(focus: Focus, event: events.JobRestored, now: datetime) -> Focus:
+    """An open stage gets the job back that it must have; a suspended one is checked at once."""
+    run, stage = focus.existing_run(), focus.existing_stage()
+    suspended = stage.state is StageState.SUSPENDED
+    job = JobRow(
+        run_id=run.id,
+        stage_number=stage.number,
+        route_id=event.route_id,
+        kind=JobKind.CHECK if suspended else JobKind.EXECUTE,
+        state=JobState.READY,
+        priority=run.priority,
+        available_at=now,
+        generation=stage.generation,
+        lease_epoch=stage.lease_epoch,
+        version=0,
+        poll_interval=POLL_INTERVAL_DEFAULT if suspended else None,
+    )
+    return Focus(run, replace(stage, state=follow(STAGE_TRANSITIONS, stage.state, "JobRestored")), job)
+
+
 def stage_progressed(focus: Focus, event: events.StageProgressed, now: datetime) -> Focus:
-    """Nothing changes; only a stage that runs can make progress."""
+    """A sign of life moves the deadline where the stage has a heartbeat time-out; else nothing changes."""
     follow(STAGE_TRANSITIONS, focus.existing_stage().state, "StageProgressed")
-    return focus
+    if event.deadline_at is None:
+        return focus
+    return focus._replace(job=replace(focus.existing_job(), deadline_at=event.deadline_at))
 
 
 def stage_completed(focus: Focus, event: events.StageCompleted, now: datetime) -> Focus:
@@ -109,8 +215,11 @@ def stage_retry_scheduled(focus: Focus, event: events.StageRetryScheduled, now: 
         ),
         replace(
             job,
+            kind=JobKind.EXECUTE,
             state=follow(JOB_TRANSITIONS, job.state, "StageRetryScheduled"),
             available_at=event.available_at,
+            deadline_at=event.deadline_at,
+            poll_interval=None,
             lease_token=None,
             session_id=None,
         ),
@@ -126,13 +235,14 @@ def stage_requeued(focus: Focus, event: events.StageRequeued, now: datetime) -> 
         replace(
             stage,
             state=follow(STAGE_TRANSITIONS, stage.state, "StageRequeued"),
-            attempt=stage.attempt if delivery else stage.attempt - 1,
+            attempt=stage.attempt if delivery or job.kind is JobKind.CHECK else stage.attempt - 1,
             delivery=delivery,
         ),
         replace(
             job,
             state=follow(JOB_TRANSITIONS, job.state, "StageRequeued"),
             available_at=now,
+            deadline_at=job.deadline_at if job.kind is JobKind.CHECK else event.deadline_at,
             lease_token=None,
             session_id=None,
         ),

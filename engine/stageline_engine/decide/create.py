@@ -20,10 +20,19 @@ class AcceptedRun:
     config: str
     priority: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: tuple[events.Annotation, ...] = ()
+    start_at: datetime | None = None
+
+
+def start_run(workflow: RegisteredWorkflow, now: datetime) -> Iterator[events.Event]:
+    """Yields the start of a run that waited, or that is just being created."""
+    timeout = workflow.definition.run_timeout
+    yield events.RunStarted(now + timeout if timeout else None)
+    yield from start_group(workflow, 1, now)
 
 
 def decide_create(accepted: AcceptedRun, run_id: UUID, now: datetime) -> Iterator[events.Event]:
-    """Yields the birth of a run and the start of its first group."""
+    """Yields the birth of a run, and the start of its first group unless it must wait for its time."""
     workflow = accepted.workflow
     run = RunRow(
         id=run_id,
@@ -38,7 +47,10 @@ def decide_create(accepted: AcceptedRun, run_id: UUID, now: datetime) -> Iterato
         event_sequence=0,
         version=0,
         created_at=now,
+        start_at=accepted.start_at,
     )
     yield events.RunCreated(run, accepted.input, accepted.config, accepted.labels)
-    yield events.RunStarted()
-    yield from start_group(workflow, 1)
+    for annotation in accepted.annotations:
+        yield events.AnnotationAdded(annotation)
+    if accepted.start_at is None or accepted.start_at <= now:
+        yield from start_run(workflow, now)

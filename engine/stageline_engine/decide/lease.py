@@ -1,13 +1,15 @@
 """Which session gets which job, and what a lease makes of it."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from stageline_engine import events
 from stageline_engine.commands import LeaseDemand
+from stageline_engine.decide.timeouts import report_deadline
 from stageline_engine.decide.view import RunView
-from stageline_engine.model.job import JobRow
+from stageline_engine.model.job import JobKind, JobRow
 
 
 class Urgency(NamedTuple):
@@ -60,9 +62,13 @@ def _overtakes(job: JobRow, demand: LeaseDemand, heads: Mapping[int, Urgency]) -
     return any(route_id in heads and heads[route_id] < own for route_id in demand.route_ids)
 
 
-def decide_start(view: RunView, number: int, session_id: UUID, lease_token: UUID) -> events.StageStarted:
+def decide_start(
+    view: RunView, number: int, session_id: UUID, lease_token: UUID, now: datetime
+) -> events.StageStarted | events.CheckStarted:
     """Returns the event that leases a ready job to a session."""
     stage, job, definition = view.stages[number], view.jobs[number], view.definition_of(number)
+    if job.kind is JobKind.CHECK:
+        return events.CheckStarted(number, stage.stage_id, lease_token, session_id)
     return events.StageStarted(
         number=number,
         stage_id=stage.stage_id,
@@ -72,4 +78,5 @@ def decide_start(view: RunView, number: int, session_id: UUID, lease_token: UUID
         delivery=stage.delivery + 1,
         lease_token=lease_token,
         session_id=session_id,
+        deadline_at=report_deadline(definition, now, now),
     )

@@ -1,15 +1,29 @@
 """What a worker's report of a leased job brings about."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from stageline_engine import events
-from stageline_engine.commands import Completed, Disposition, Failed, Outcome, ReportJob, Returned
+from stageline_engine.commands import (
+    Completed,
+    Disposition,
+    Failed,
+    Outcome,
+    ReportJob,
+    ReportProgress,
+    Returned,
+    StillWaiting,
+    Suspended,
+)
 from stageline_engine.decide.advance import close_stage
 from stageline_engine.decide.retry import retry_delay
+from stageline_engine.decide.suspend import decide_still_waiting, decide_suspend
+from stageline_engine.decide.timeouts import report_deadline, start_deadline
 from stageline_engine.decide.view import RunView
-from stageline_engine.model.definition import StageDefinition
+from stageline_engine.model.definition import StageDefinition, StageMode
+from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunError
 from stageline_engine.model.stage import StageRow
 from stageline_engine.rejections import Rejection
@@ -45,20 +59,36 @@ def judge(view: RunView | None, namespace: str, number: int, lease_token: UUID) 
     return Disposition.RECORDED
 
 
-def check_outcome(definition: StageDefinition, outcome: Outcome, check: OutputCheck) -> tuple[Outcome, str]:
-    """Turns a completion whose output cannot be accepted into a final failure.
+def check_outcome(view: RunView, number: int, outcome: Outcome, check: OutputCheck) -> tuple[Outcome, str]:
+    """Turns an outcome that cannot be accepted into a final failure.
+
+    Args:
+        view: The run, with the stage and its job.
+        number: The stage.
+        outcome: What the worker said.
+        check: Says why an output cannot be accepted.
 
     Returns:
         The outcome to record, and a note for the worker where it differs from what it said.
     """
-    if not isinstance(outcome, Completed):
+    definition, kind = view.definition_of(number), view.jobs[number].kind
+    note = ""
+    if isinstance(outcome, Suspended) and (definition.mode is StageMode.SYNC or kind is JobKind.CHECK):
+        note = f"Stage {definition.id} cannot suspend here: only the run of a stage of mode ASYNC_BATCH may."
+    elif isinstance(outcome, StillWaiting) and kind is not JobKind.CHECK:
+        note = f"Stage {definition.id} was run, not checked: it cannot be still waiting."
+    elif isinstance(outcome, Completed):
+        note = _text_of(check(definition, outcome.output))
+    if not note:
         return outcome, ""
-    refusal = check(definition, outcome.output)
+    return Failed(events.StageError(INVALID_OUTPUT, note), retryable=False), note
+
+
+def _text_of(refusal: Rejection | None) -> str:
     if refusal is None:
-        return outcome, ""
+        return ""
     details = "; ".join(f"{violation.field}: {violation.description}" for violation in refusal.violations)
-    message = f"{refusal.message} {details}".strip()
-    return Failed(events.StageError(INVALID_OUTPUT, message), retryable=False), message
+    return f"{refusal.message} {details}".strip()
 
 
 def decide_report(
@@ -74,33 +104,76 @@ def decide_report(
         chance: A number from 0 to 1 for the jitter of a retry.
     """
     stage = view.stages[command.stage_number]
+    for annotation in command.annotations:
+        yield events.AnnotationAdded(_in_stage(annotation, stage))
     match outcome:
         case Completed(output=output, metrics=metrics):
             text = output.decode()
             yield events.StageCompleted(stage.number, stage.stage_id, text, metrics)
-            yield from close_stage(view, stage.generation, None, text, stage.number)
+            yield from close_stage(view, stage, now, output=text)
         case Failed() as failure:
-            yield from _failed(view, stage, failure, now, chance)
+            yield from fail_try(view, stage, failure, now, chance)
         case Returned(started=started):
+            reason = "returned" if started else "undelivered"
+            deadline_at = start_deadline(view.definition_of(stage.number), now)
             yield events.StageRequeued(
-                stage.number, stage.stage_id, "returned" if started else "undelivered", counted=False
+                stage.number, stage.stage_id, reason, counted=False, deadline_at=deadline_at
             )
+        case Suspended() as suspended:
+            yield decide_suspend(stage, suspended, now)
+        case StillWaiting() as waiting:
+            yield decide_still_waiting(view, stage, waiting, now)
 
 
-def fail_stage(view: RunView, stage: StageRow, error: events.StageError) -> Iterator[events.Event]:
+def _in_stage(annotation: events.Annotation, stage: StageRow) -> events.Annotation:
+    """The annotation with the stage that it was made in; a scope that was left at the run's becomes the stage's."""
+    scope, scope_id = annotation.scope, annotation.scope_id
+    if scope == "run":
+        scope, scope_id = "stage", stage.stage_id
+    return replace(
+        annotation,
+        scope=scope,
+        scope_id=scope_id,
+        stage_number=stage.number,
+        generation=stage.generation,
+        attempt=stage.attempt,
+    )
+
+
+def fail_stage(
+    view: RunView, stage: StageRow, error: events.StageError, now: datetime
+) -> Iterator[events.Event]:
     """Yields a stage's terminal failure and what follows for its run."""
     yield events.StageFailed(stage.number, stage.stage_id, error)
-    yield from close_stage(view, stage.generation, RunError(error.type, error.message, stage.stage_id))
+    yield from close_stage(view, stage, now, error=RunError(error.type, error.message, stage.stage_id))
 
 
-def _failed(
+def fail_try(
     view: RunView, stage: StageRow, failure: Failed, now: datetime, chance: float
 ) -> Iterator[events.Event]:
-    """A failed try: another one by the stage's policy, or the end of the stage."""
-    delay = retry_delay(view.definition_of(stage.number).retry, stage.attempt, failure, chance)
+    """Yields what follows a failed try: another one by the stage's policy, or the end of the stage."""
+    definition = view.definition_of(stage.number)
+    delay = retry_delay(definition.retry, stage.attempt, failure, chance)
     if delay is None:
-        yield from fail_stage(view, stage, failure.error)
+        yield from fail_stage(view, stage, failure.error, now)
         return
+    available_at = now + delay
     yield events.StageRetryScheduled(
-        stage.number, stage.stage_id, failure.error, stage.attempt, delay, now + delay
+        stage.number,
+        stage.stage_id,
+        failure.error,
+        stage.attempt,
+        delay,
+        available_at,
+        start_deadline(definition, available_at),
+    )
+
+
+def decide_progress(view: RunView, command: ReportProgress, now: datetime) -> events.StageProgressed:
+    """Returns the event of a sign of life: it moves the deadline of a stage that has a heartbeat time-out."""
+    stage, definition = view.stages[command.stage_number], view.definition_of(command.stage_number)
+    running = definition.timeouts.heartbeat is not None and view.jobs[stage.number].kind is JobKind.EXECUTE
+    deadline_at = report_deadline(definition, stage.started_at or now, now) if running else None
+    return events.StageProgressed(
+        stage.number, stage.stage_id, command.fraction, command.message, command.details, deadline_at
     )

@@ -6,7 +6,8 @@ from stageline_engine.commands import JobOffer, LeaseDemand, LeasedJobs, LeaseJo
 from stageline_engine.decide.lease import Urgency, assign, decide_start
 from stageline_engine.handlers.context import Batch
 from stageline_engine.limits import COMMANDS_PER_BATCH_MAX, OFFER_OUTPUTS_BYTES_MAX
-from stageline_engine.model.job import JobRow, JobState
+from stageline_engine.model.definition import StageMode
+from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.ports import ClaimedJob, InputRequest, JobInputs, LoadedRun
 
 
@@ -62,7 +63,7 @@ def _start(
     assigned = assign(jobs, demands, heads)
     for job, session_id in assigned:
         view = batch.space.runs[job.run_id].view()
-        started = decide_start(view, job.stage_number, session_id, batch.ids.new_token())
+        started = decide_start(view, job.stage_number, session_id, batch.ids.new_token(), batch.space.now)
         batch.space.apply_all(job.run_id, [started])
     return len(assigned)
 
@@ -83,12 +84,19 @@ def input_request(batch: Batch, job: JobRow) -> InputRequest:
     definition = records.workflow.definition
     stage = definition.stages[job.stage_number - 1]
     group = records.stages[job.stage_number].group_number
-    numbers = list(definition.numbers_of_group(group - 1)) if group > 1 else []
-    numbers += [
-        number for name in stage.dependencies if (number := definition.number_by_id[name]) not in numbers
-    ]
+    check = job.kind is JobKind.CHECK
+    numbers = list(definition.numbers_of_group(group - 1)) if group > 1 and not check else []
+    if not check:
+        named = [definition.number_by_id[stage_id] for stage_id in stage.dependencies]
+        numbers += [number for number in named if number not in numbers]
     return InputRequest(
-        job.run_id, job.stage_number, stage.id, group == 1, tuple(numbers), OFFER_OUTPUTS_BYTES_MAX
+        job.run_id,
+        job.stage_number,
+        stage.id,
+        with_run_input=group == 1 and not check,
+        output_numbers=tuple(numbers),
+        outputs_bytes_max=OFFER_OUTPUTS_BYTES_MAX,
+        suspended_generation=job.generation if stage.mode is StageMode.ASYNC_BATCH else None,
     )
 
 
@@ -117,6 +125,8 @@ def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:
         input_stage_ids=tuple(ids[number - 1] for number in before),
         outputs={ids[number - 1]: text for number, text in inputs.outputs.items()},
         completed_stage_ids=tuple(ids[: first - 1]),
+        heartbeat=definition.timeouts.heartbeat,
+        suspended_state=inputs.suspended_state,
     )
 
 

@@ -1,13 +1,30 @@
-"""``lease.reapStale`` and the promotion of jobs whose time has come."""
+"""What keeps the system going by itself: stale leases, times that have come, runs that stand still."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from stageline_engine.commands import JobsPromoted, PromoteJobs, ReapStaleLeases, StaleLeasesReaped
+from stageline_engine.commands import (
+    ClaimPendingRuns,
+    DeadLettersReplayed,
+    DeadlinesExpired,
+    ExpireDeadlines,
+    JobsPromoted,
+    PendingRunsClaimed,
+    PromoteJobs,
+    ReapStaleLeases,
+    ReapStuckRuns,
+    ReplayDeadLetters,
+    StaleLeasesReaped,
+    StuckRunsReaped,
+)
+from stageline_engine.decide.create import start_run
+from stageline_engine.decide.deadlines import decide_deadline, decide_run_deadline
 from stageline_engine.decide.stale import decide_stale
 from stageline_engine.handlers.context import Batch
+from stageline_engine.handlers.runs import repair
 from stageline_engine.model.job import JobState
 from stageline_engine.model.stage import StageState
+from stageline_engine.ports import ALL_STAGES, LoadedRun
 
 
 async def reap_stale_leases(batch: Batch, commands: Sequence[ReapStaleLeases]) -> list[StaleLeasesReaped]:
@@ -38,7 +55,7 @@ def _reap_job(batch: Batch, run_id: UUID, number: int, dead: frozenset[UUID]) ->
     job = view.jobs.get(number) if view else None
     if view is None or job is None or job.state is not JobState.LEASED or job.session_id not in dead:
         return None
-    batch.space.apply_all(run_id, decide_stale(view, number))
+    batch.space.apply_all(run_id, decide_stale(view, number, batch.space.now))
     return batch.space.runs[run_id].stages[number].state
 
 
@@ -50,3 +67,80 @@ async def promote_jobs(batch: Batch, commands: Sequence[PromoteJobs]) -> list[Jo
         batch.space.promoted_routes.update(routes)
         results.append(JobsPromoted(len(routes), next_available_at))
     return results
+
+
+async def claim_pending_runs(batch: Batch, commands: Sequence[ClaimPendingRuns]) -> list[PendingRunsClaimed]:
+    """Starts runs that waited for their time."""
+    results = []
+    for command in commands:
+        runs, next_start_at = await batch.work.claim_pending_runs(batch.space.now, command.limit)
+        for run in runs:
+            await batch.take(LoadedRun(run, (), ()))
+            batch.space.apply_all(run.id, start_run(batch.space.runs[run.id].workflow, batch.space.now))
+        results.append(PendingRunsClaimed(tuple(run.id for run in runs), next_start_at))
+    return results
+
+
+async def expire_deadlines(batch: Batch, commands: Sequence[ExpireDeadlines]) -> list[DeadlinesExpired]:
+    """Acts on stages and runs that ran out of time."""
+    return [await _expire(batch, command) for command in commands]
+
+
+async def _expire(batch: Batch, command: ExpireDeadlines) -> DeadlinesExpired:
+    jobs, late_runs, next_deadline_at = await batch.work.due_deadlines(batch.space.now, command.limit)
+    wanted: dict[UUID, frozenset[int]] = {}
+    for run_id, number in jobs:
+        wanted[run_id] = wanted.get(run_id, frozenset()) | {number}
+    wanted |= dict.fromkeys(late_runs, ALL_STAGES)
+    await batch.load(wanted)
+    stages = sum(_expire_job(batch, run_id, number) for run_id, number in jobs)
+    runs = sum(_expire_run(batch, run_id) for run_id in late_runs)
+    return DeadlinesExpired(stages, runs, next_deadline_at)
+
+
+def _expire_job(batch: Batch, run_id: UUID, number: int) -> bool:
+    view = batch.space.view(run_id)
+    if view is None:
+        return False
+    happened = list(decide_deadline(view, number, batch.space.now, batch.ids.chance()))
+    batch.space.apply_all(run_id, happened)
+    return bool(happened)
+
+
+def _expire_run(batch: Batch, run_id: UUID) -> bool:
+    view = batch.space.view(run_id)
+    if view is None:
+        return False
+    happened = list(decide_run_deadline(view, batch.space.now))
+    batch.space.apply_all(run_id, happened)
+    return bool(happened)
+
+
+async def reap_stuck_runs(batch: Batch, commands: Sequence[ReapStuckRuns]) -> list[StuckRunsReaped]:
+    """Finds runs whose rows contradict each other, and repairs them."""
+    return [await _reap_stuck(batch, command) for command in commands]
+
+
+async def _reap_stuck(batch: Batch, command: ReapStuckRuns) -> StuckRunsReaped:
+    found = await batch.work.stuck_runs(command.limit)
+    await batch.load(dict.fromkeys(found, ALL_STAGES))
+    restored = settled = 0
+    for run_id in found:
+        if run_id in batch.space.runs:
+            jobs_before = len(batch.space.runs[run_id].jobs)
+            action = await repair(batch, run_id)
+            restored += len(batch.space.runs[run_id].jobs) - jobs_before if action == "repaired" else 0
+            settled += action not in ("noop", "repaired")
+    return StuckRunsReaped(restored, settled)
+
+
+async def replay_dead_letters(
+    batch: Batch, commands: Sequence[ReplayDeadLetters]
+) -> list[DeadLettersReplayed]:
+    """Lets dead-lettered events be published again, in order."""
+    return [
+        DeadLettersReplayed(
+            tuple(await batch.work.revive_outbox(command.run_ids, skip=command.skip, limit=command.limit))
+        )
+        for command in commands
+    ]

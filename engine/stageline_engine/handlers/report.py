@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
-from stageline_engine import events, payloads
+from stageline_engine import payloads
 from stageline_engine.commands import (
     Disposition,
     JobReportRecorded,
@@ -12,7 +13,8 @@ from stageline_engine.commands import (
     ReportJob,
     ReportProgress,
 )
-from stageline_engine.decide.report import check_outcome, decide_report, judge
+from stageline_engine.decide.report import check_outcome, decide_progress, decide_report, judge
+from stageline_engine.handlers.annotate import FreshAnnotations
 from stageline_engine.handlers.context import Batch
 from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
 
@@ -20,17 +22,21 @@ from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
 async def report_jobs(batch: Batch, commands: Sequence[ReportJob]) -> list[JobReportRecorded]:
     """Records reports, with all that follows from each: retry, next group, the end of the run."""
     await batch.load(_stages_by_run(commands))
-    await _load_closing_outputs(batch, commands)
-    return [_report(batch, command) for command in commands]
+    await load_closing_outputs(batch, [command.run_id for command in commands])
+    fresh = await FreshAnnotations.find(
+        batch, [(command.run_id, command.annotations) for command in commands]
+    )
+    return [_report(batch, command, fresh) for command in commands]
 
 
-def _report(batch: Batch, command: ReportJob) -> JobReportRecorded:
+def _report(batch: Batch, command: ReportJob, fresh: FreshAnnotations) -> JobReportRecorded:
     view = batch.space.view(command.run_id)
     disposition = judge(view, command.namespace, command.stage_number, command.lease_token)
     if view is None or disposition is not Disposition.RECORDED:
         return JobReportRecorded(disposition)
-    definition = view.definition_of(command.stage_number)
-    outcome, note = check_outcome(definition, command.outcome, payloads.check_output)
+    outcome, note = check_outcome(view, command.stage_number, command.outcome, payloads.check_output)
+    batch.space.reported(command.lease_token)
+    command = replace(command, annotations=fresh.take(command.run_id, command.annotations))
     happened = decide_report(view, command, outcome, batch.space.now, batch.ids.chance())
     batch.space.apply_all(command.run_id, happened)
     return JobReportRecorded(disposition, note)
@@ -43,9 +49,14 @@ def _stages_by_run(commands: Sequence[ReportJob] | Sequence[ReportProgress]) -> 
     return {run_id: frozenset(numbers) for run_id, numbers in wanted.items()}
 
 
-async def _load_closing_outputs(batch: Batch, commands: Sequence[ReportJob]) -> None:
-    """Reads the other outputs of last groups that this batch may complete: the run's last event tells its output."""
-    counts = Counter(command.run_id for command in commands)
+async def load_closing_outputs(batch: Batch, run_ids: Sequence[UUID]) -> None:
+    """Reads the other outputs of last groups that this batch may complete: the run's last event tells its output.
+
+    Args:
+        batch: The batch, with its runs loaded.
+        run_ids: The run of each stage that may end in it; a run with several is named several times.
+    """
+    counts = Counter(run_ids)
     wanted = {}
     for run_id, records in batch.space.runs.items():
         run, definition = records.view().run, records.workflow.definition
@@ -66,10 +77,6 @@ async def report_progress(batch: Batch, commands: Sequence[ReportProgress]) -> l
         view = batch.space.view(command.run_id)
         disposition = judge(view, command.namespace, command.stage_number, command.lease_token)
         if view is not None and disposition is Disposition.RECORDED:
-            stage_id = view.stages[command.stage_number].stage_id
-            progress = events.StageProgressed(
-                command.stage_number, stage_id, command.fraction, command.message, command.details
-            )
-            batch.space.apply_all(command.run_id, [progress])
+            batch.space.apply_all(command.run_id, [decide_progress(view, command, batch.space.now)])
         results.append(ProgressRecorded(disposition is Disposition.RECORDED))
     return results

@@ -2,20 +2,21 @@
 
 import hashlib
 from collections.abc import Sequence
+from uuid import UUID
 
 import orjson
 
 from stageline_engine import events
-from stageline_engine.acceptance import request_id_violations
+from stageline_engine.acceptance import reason_violations, request_id_violations
 from stageline_engine.commands import CancelRun, RunCancellation, RunTransition, TransitionRun
-from stageline_engine.decide.advance import settle_group
 from stageline_engine.decide.cancel import decide_cancel
+from stageline_engine.decide.repair import decide_repair
 from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.idempotency import KeyReservations
-from stageline_engine.limits import CANCEL_REASON_LENGTH_MAX, EVENT_OUTPUT_BYTES_MAX
+from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import ALL_STAGES
-from stageline_engine.rejections import FieldViolation, Reason, Rejection
+from stageline_engine.rejections import Reason, Rejection, out_of_limits
 
 CANCEL = "run.cancel"
 
@@ -49,17 +50,8 @@ def _cancel(batch: Batch, command: CancelRun, keys: KeyReservations) -> RunCance
 
 
 def _refusal(command: CancelRun) -> Rejection | None:
-    wrong = list(request_id_violations(command.idempotency_key))
-    if len(command.reason) > CANCEL_REASON_LENGTH_MAX:
-        wrong.append(
-            FieldViolation("reason", f"{len(command.reason)} characters, limit {CANCEL_REASON_LENGTH_MAX}")
-        )
-    if "\0" in command.reason:
-        wrong.append(FieldViolation("reason", "contains the character U+0000"))
-    if not wrong:
-        return None
-    names = ", ".join(violation.field for violation in wrong)
-    return Rejection(Reason.INVALID_FIELD, f"Out of limits: {names}.", {}, tuple(wrong))
+    wrong = (*request_id_violations(command.idempotency_key), *reason_violations(command.reason))
+    return out_of_limits(wrong) if wrong else None
 
 
 def run_not_found(namespace: str, run_id: str) -> Rejection:
@@ -78,19 +70,25 @@ async def _transition(batch: Batch, command: TransitionRun) -> RunTransition | R
     view = batch.space.view(command.run_id)
     if view is None:
         return run_not_found("", str(command.run_id))
+    return RunTransition(await repair(batch, command.run_id))
+
+
+async def repair(batch: Batch, run_id: UUID) -> str:
+    """Brings a loaded run to where its rows say that it should be; returns what was done, ``noop`` for a healthy run."""
+    records = batch.space.runs[run_id]
+    view = records.view()
     if view.run.state is not RunState.RUNNING:
-        return RunTransition("noop")
+        return "noop"
     numbers = view.workflow.definition.numbers_of_group(view.run.current_group)
-    outputs = await batch.work.load_outputs({command.run_id: numbers}, EVENT_OUTPUT_BYTES_MAX)
-    batch.space.runs[command.run_id].group_outputs.update(
-        {number: text for (_, number), text in outputs.items()}
-    )
-    happened = list(settle_group(view))
-    batch.space.apply_all(command.run_id, happened)
-    return RunTransition(_ACTIONS[type(happened[0])] if happened else "noop")
+    outputs = await batch.work.load_outputs({run_id: numbers}, EVENT_OUTPUT_BYTES_MAX)
+    records.group_outputs.update({number: text for (_, number), text in outputs.items()})
+    happened = list(decide_repair(view, batch.space.now))
+    batch.space.apply_all(run_id, happened)
+    return _ACTIONS[type(happened[0])] if happened else "noop"
 
 
 _ACTIONS: dict[type, str] = {
+    events.JobRestored: "repaired",
     events.RunAdvanced: "advanced",
     events.RunCompleted: "completed",
     events.RunFailed: "failed",

@@ -28,10 +28,10 @@ class RetryPolicy:
     """
 
     max_attempts: int = 3
-    initial_backoff: timedelta = timedelta(seconds=2)
+    initial_backoff: timedelta = timedelta(seconds=1)
     max_backoff: timedelta = timedelta(minutes=5)
     backoff_factor: float = 2.0
-    jitter: float = 0.1
+    jitter: float = 0.2
     non_retryable_error_types: tuple[str, ...] = ()
 
 
@@ -70,7 +70,10 @@ class StageDefinition:
 
 @dataclass(frozen=True)
 class WorkflowDefinition:
-    """A pipeline. Groups and stage numbers are 1-based; ``groups[0]`` is group 1."""
+    """A pipeline. Groups and stage numbers are 1-based; ``groups[0]`` is group 1.
+
+    A run that has not ended ``run_timeout`` after its start fails; None means no limit.
+    """
 
     name: str
     groups: tuple[tuple[StageDefinition, ...], ...]
@@ -78,6 +81,7 @@ class WorkflowDefinition:
     description: str = ""
     input_schema: str = ""
     output_schema: str = ""
+    run_timeout: timedelta | None = None
 
     @cached_property
     def stages(self) -> tuple["StageDefinition", ...]:

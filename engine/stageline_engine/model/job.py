@@ -5,7 +5,7 @@ LEASED by a session. A job that has been reported is deleted in the transaction 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -32,6 +32,14 @@ JOB_TRANSITIONS = {
     (JobState.READY, "StageStarted"): JobState.LEASED,
     (JobState.LEASED, "StageRequeued"): JobState.READY,
     (JobState.LEASED, "StageRetryScheduled"): JobState.DELAYED,
+    (JobState.READY, "StageRetryScheduled"): JobState.DELAYED,
+    (JobState.DELAYED, "StageRetryScheduled"): JobState.DELAYED,
+    (JobState.READY, "CheckStarted"): JobState.LEASED,
+    (JobState.LEASED, "StageSuspended"): JobState.DELAYED,
+    (JobState.LEASED, "StageStillWaiting"): JobState.DELAYED,
+    (JobState.DELAYED, "CheckRequested"): JobState.READY,
+    (JobState.READY, "CheckRequested"): JobState.READY,
+    (JobState.LEASED, "CheckRequested"): JobState.LEASED,
 }
 
 
@@ -52,6 +60,9 @@ class JobRow:
         lease_token: Secret of the present lease.
         session_id: Who holds it.
         version: Guards writes, as in ``RunRow``.
+        deadline_at: When the server acts if nothing has happened: the start of a job that waits, the report of one that
+            runs, the end of a suspended stage's wait. None means no limit.
+        poll_interval: Of a suspended stage, the time between two checks; None for jobs that run a stage.
     """
 
     run_id: UUID
@@ -66,6 +77,8 @@ class JobRow:
     version: int
     lease_token: UUID | None = None
     session_id: UUID | None = None
+    deadline_at: datetime | None = None
+    poll_interval: timedelta | None = None
 
 
 def check_job(job: JobRow) -> None:

@@ -79,6 +79,8 @@ class RunRow:
         error: The first terminal failure of the current group.
         total_cost: Sum of the cost of its AI calls, in US dollars.
         total_tokens: Sum of their tokens.
+        start_at: Not started before this time; None means at once.
+        deadline_at: When a run that has not ended fails; None means never.
     """
 
     id: UUID
@@ -98,6 +100,8 @@ class RunRow:
     error: RunError | None = None
     total_cost: Decimal = Decimal(0)
     total_tokens: int = 0
+    start_at: datetime | None = None
+    deadline_at: datetime | None = None
 
 
 def check_run(run: RunRow) -> None:

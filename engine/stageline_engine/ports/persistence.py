@@ -15,7 +15,7 @@ from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
-from stageline_engine.records import ChangeSet, EventRow, JobKey, KeyRecord
+from stageline_engine.records import ChangeSet, EventRow, JobKey, KeyRecord, ResumeToken
 
 Selection = frozenset[int]
 """Numbers of the stages to load with a run."""
@@ -58,6 +58,7 @@ class InputRequest:
         with_run_input: Whether the run's input is the stage's input.
         output_numbers: Stages whose outputs to send, the most needed first.
         outputs_bytes_max: Outputs are taken in that order as long as their sum stays within this.
+        suspended_generation: Of this generation the state that the stage suspended with; None where it never can.
     """
 
     run_id: UUID
@@ -66,15 +67,17 @@ class InputRequest:
     with_run_input: bool
     output_numbers: tuple[int, ...]
     outputs_bytes_max: int
+    suspended_generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobInputs:
-    """JSON texts for one leased job; ``outputs`` by stage number, as far as they fit."""
+    """JSON texts for one leased job; ``outputs`` by stage number, as far as they fit; the state if there is one."""
 
     config: str
     run_input: str | None
     outputs: Mapping[int, str]
+    suspended_state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,48 @@ class UnitOfWork(Protocol):
 
     async def jobs_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[JobKey]:
         """Returns the jobs leased by these sessions. Locks nothing: load the runs and look again."""
+        ...
+
+    async def claim_pending_runs(self, now: datetime, limit: int) -> tuple[Sequence[RunRow], datetime | None]:
+        """Locks PENDING runs whose time has come, the most urgent first, passing over what is locked.
+
+        Returns:
+            The runs, and the earliest time that another one waits for.
+        """
+        ...
+
+    async def due_deadlines(
+        self, now: datetime, limit: int
+    ) -> tuple[Sequence[JobKey], Sequence[UUID], datetime | None]:
+        """Returns jobs, and open runs, whose deadline has passed, and the earliest of the other deadlines.
+
+        Locks nothing: load the runs and look again.
+        """
+        ...
+
+    async def stuck_runs(self, limit: int) -> Sequence[UUID]:
+        """Returns RUNNING runs with an open stage that has no job, or with no open stage at all. Locks nothing."""
+        ...
+
+    async def load_resume_token(self, token_sha256: bytes) -> ResumeToken | None:
+        """Returns what is stored of a resume token; lock its run first."""
+        ...
+
+    async def known_annotations(self, wanted: Mapping[UUID, Collection[str]]) -> Collection[tuple[UUID, str]]:
+        """Returns those (run id, annotation id) that are stored already; lock the runs first."""
+        ...
+
+    async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
+        """Lets dead-lettered streams go on, of these runs (none: of any), passing over what is locked.
+
+        Args:
+            run_ids: Whose streams; empty means all.
+            skip: Counts the refused event as published instead of trying it again.
+            limit: Streams at most.
+
+        Returns:
+            The runs whose streams go on.
+        """
         ...
 
     async def promote_jobs(self, now: datetime, limit: int) -> tuple[Sequence[int], datetime | None]:

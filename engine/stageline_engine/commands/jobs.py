@@ -1,0 +1,166 @@
+"""Commands about jobs: leasing, reporting, progress; and their results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from stageline_engine.commands.base import Command
+from stageline_engine.commands.outcomes import Outcome
+from stageline_engine.events import Annotation
+from stageline_engine.model.job import JobKind
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReference:
+    """Names one lease for whoever holds it."""
+
+    session_id: UUID
+    lease_token: UUID
+    run_id: UUID
+    stage_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDemand:
+    """A session that can take jobs.
+
+    Attributes:
+        session_id: The session.
+        route_ids: Routes that it can run, sorted.
+        slots: How many jobs it can take now.
+    """
+
+    session_id: UUID
+    route_ids: tuple[int, ...]
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseJobs(Command["LeasedJobs"]):
+    """``job.lease``: hand ready jobs to sessions, most urgent first, never more than their slots."""
+
+    demands: tuple[LeaseDemand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedJobs:
+    """Result of ``LeaseJobs``; the offers themselves are among the batch's effects.
+
+    Attributes:
+        leased: How many jobs were leased.
+        contended: Ready jobs were passed over since another transaction held their runs: ask again soon.
+    """
+
+    leased: int
+    contended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobOffer:
+    """A leased job with all that its worker needs.
+
+    Attributes:
+        lease: Whom it is leased to, and by which token.
+        workflow_name: The workflow.
+        workflow_version: The run's version.
+        namespace: The tenant.
+        stage_id: The stage.
+        kind: Run or check.
+        generation: Of the stage execution.
+        attempt: 1-based try.
+        delivery: 1-based hand-over of this try.
+        priority: The run's.
+        start_to_close: How long the worker may take; None means no limit.
+        config: JSON text of this stage's slice, defaults merged.
+        run_input: JSON text; present for stages of the first group only.
+        input_stage_ids: Stages of the group before, whose outputs are this stage's input.
+        outputs: JSON text by stage id, as far as they fit; a worker fetches the others.
+        completed_stage_ids: Every stage of the groups before.
+        heartbeat: The longest silence between two signs of life; None means that none are needed.
+        suspended_state: JSON text that the stage suspended with; of a check, or of a try after a suspension.
+    """
+
+    lease: LeaseReference
+    namespace: str
+    workflow_name: str
+    workflow_version: int
+    stage_id: str
+    kind: JobKind
+    generation: int
+    attempt: int
+    delivery: int
+    priority: int
+    start_to_close: timedelta | None
+    config: str
+    run_input: str | None
+    input_stage_ids: tuple[str, ...]
+    outputs: Mapping[str, str]
+    completed_stage_ids: tuple[str, ...]
+    heartbeat: timedelta | None = None
+    suspended_state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportJob(Command["JobReportRecorded"]):
+    """``job.report``: what a worker says of a leased job. Idempotent by token.
+
+    Attributes:
+        namespace: Tenant of the reporting session.
+        run_id: The run named by the lease token.
+        stage_number: The stage named by the lease token.
+        lease_token: The secret of the lease.
+        outcome: What happened.
+        annotations: Remarks made meanwhile; dropped with a report that does not count.
+    """
+
+    namespace: str
+    run_id: UUID
+    stage_number: int
+    lease_token: UUID
+    outcome: Outcome
+    annotations: tuple[Annotation, ...] = ()
+
+
+class Disposition(StrEnum):
+    """What became of a report. Each ends the report's life at the worker; none is an error."""
+
+    RECORDED = "RECORDED"
+    ALREADY_RECORDED = "ALREADY_RECORDED"
+    SUPERSEDED = "SUPERSEDED"
+    RUN_ENDED = "RUN_ENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class JobReportRecorded:
+    """Result of ``ReportJob``: what became of the report.
+
+    Attributes:
+        disposition: What became of it.
+        note: Why the stage is failed although the worker said otherwise; empty when it is not.
+    """
+
+    disposition: Disposition
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportProgress(Command["ProgressRecorded"]):
+    """How far a leased job is: told to watchers at once. Refused when the lease no longer counts."""
+
+    namespace: str
+    run_id: UUID
+    stage_number: int
+    lease_token: UUID
+    fraction: float | None
+    message: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressRecorded:
+    """Result of ``ReportProgress``: False when the lease no longer counts, and nothing was written."""
+
+    recorded: bool

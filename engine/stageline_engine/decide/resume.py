@@ -1,0 +1,67 @@
+"""Ending a wait from outside: a webhook, a person."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+
+from stageline_engine import events
+from stageline_engine.commands import CheckNow, WaitOutcome
+from stageline_engine.decide.advance import close_stage
+from stageline_engine.decide.report import fail_stage
+from stageline_engine.decide.view import RunView
+from stageline_engine.model.stage import StageRow, StageState
+from stageline_engine.records import ResumeToken
+from stageline_engine.rejections import Reason, Rejection
+
+
+def fingerprint_of(outcome: WaitOutcome) -> bytes:
+    """What must be the same when a token is used again."""
+    return hashlib.sha256(repr(outcome).encode()).digest()
+
+
+def refuse_resume(
+    stage: StageRow, token: ResumeToken | None, outcome: WaitOutcome, now: datetime
+) -> Rejection | None:
+    """Says why a wait cannot be ended by this token; None where it can, or has been with the same outcome.
+
+    Args:
+        stage: The stage.
+        token: What is stored of the token; None where nothing is.
+        outcome: What the outside says.
+        now: The present time.
+    """
+    facts = {"run_id": str(stage.run_id), "stage_id": stage.stage_id}
+    invalid = Rejection(
+        Reason.RESUME_TOKEN_INVALID, "The resume token is unknown, expired, or used already.", facts
+    )
+    if token is None or (token.run_id, token.stage_number) != (stage.run_id, stage.number):
+        return invalid
+    if token.used_fingerprint is not None:
+        return None if token.used_fingerprint == fingerprint_of(outcome) else invalid
+    if token.generation != stage.generation or (token.expires_at is not None and token.expires_at <= now):
+        return invalid
+    if stage.state is not StageState.SUSPENDED:
+        message = f"Stage {stage.stage_id} is not suspended, but {stage.state}."
+        return Rejection(Reason.STAGE_NOT_SUSPENDED, message, facts | {"state": stage.state.value})
+    return None
+
+
+def decide_resume(
+    view: RunView, stage: StageRow, outcome: WaitOutcome, now: datetime
+) -> Iterator[events.Event]:
+    """Yields how a wait ends, or is looked after, because the outside said so.
+
+    Args:
+        view: The run, with the suspended stage and its job.
+        stage: The stage.
+        outcome: An output, a failure, or the wish for a check now.
+        now: The present time.
+    """
+    if isinstance(outcome, CheckNow):
+        yield events.CheckRequested(stage.number, stage.stage_id)
+    elif isinstance(outcome, events.StageError):
+        yield from fail_stage(view, stage, outcome, now)
+    else:
+        text = outcome.output.decode()
+        yield events.StageCompleted(stage.number, stage.stage_id, text, outcome.metrics)
+        yield from close_stage(view, stage, now, output=text)
