@@ -91,7 +91,7 @@ def type_name(kind: Any) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text: pydantic adds links and context below it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _moved_under(pointer: str, value: Any) -> Any:
