@@ -13,7 +13,7 @@ from uuid import UUID
 from stageline_engine.events import StageError
 from stageline_engine.limits import PRIORITY_DEFAULT
 from stageline_engine.model.job import JobKind
-from stageline_engine.model.run import RunState
+from stageline_engine.model.run import RunRow, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,13 @@ class RunCreation:
         run_id: The run.
         workflow_version: The version that it is pinned to.
         replayed: Whether an earlier call with the same key had made it.
+        run: The row as this call made it, so that an answer needs no read; None where it was replayed.
     """
 
     run_id: UUID
     workflow_version: int
     replayed: bool = False
+    run: RunRow | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

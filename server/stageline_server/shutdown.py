@@ -1,0 +1,51 @@
+"""The server's end, told to whoever must not outlive it."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+
+from stageline_server.errors import Refusal, RefusedError
+
+
+class Shutdown:
+    """Whether the server drains. Streams that would wait longer end with SHUTTING_DOWN, so that clients go elsewhere."""
+
+    def __init__(self) -> None:
+        self._begun = asyncio.Event()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server drains."""
+        return self._begun.is_set()
+
+    def begin(self) -> None:
+        """Says that the server drains."""
+        self._begun.set()
+
+    async def wait(self) -> None:
+        """Waits until the server drains."""
+        await self._begun.wait()
+
+    def check(self) -> None:
+        """Does nothing while the server serves.
+
+        Raises:
+            RefusedError: It drains. SHUTTING_DOWN.
+        """
+        if self.begun:
+            raise RefusedError(Refusal("SHUTTING_DOWN", "The server shuts down. Connect again."))
+
+    async def first(self, signal: Awaitable[None], within: timedelta) -> None:
+        """Waits for a signal, but no longer than until the server drains or the time is over.
+
+        Args:
+            signal: What is waited for; cancelled when something else comes first.
+            within: The longest wait.
+        """
+        tasks = [asyncio.ensure_future(signal), asyncio.ensure_future(self._begun.wait())]
+        try:
+            await asyncio.wait(tasks, timeout=within.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
