@@ -1,6 +1,5 @@
 """One attempt at one stage, step by step: open, call, close. Knows neither loops nor threads nor processes."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +34,6 @@ class Call:
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the function is an `async def`."""
-        return inspect.iscoroutinefunction(self.function)
 
 
 def open_call(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal) -> Call | StageFailure:

@@ -4,14 +4,24 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import AliasChoices, AliasPath, BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from stageline_sdk._violations import violations_of
 from stageline_sdk.empty import NoInput
-from stageline_sdk.errors import DefinitionError
+from stageline_sdk.errors import DefinitionError, FieldViolation
 
 Schema = dict[str, Any]
 
@@ -82,6 +92,19 @@ def default_config_of(model: type[BaseModel]) -> dict[str, Any]:
         except PydanticSerializationError:
             continue
     return defaults
+
+
+def default_violations(model: type[BaseModel], defaults: Mapping[str, Any]) -> list[FieldViolation]:
+    """Return what is wrong with a model's own defaults, which pydantic does not look at: the server would refuse them."""
+    try:
+        model.model_validate_json(to_json(defaults))
+    except ValidationError as error:
+        return [each for each in violations_of(error, "") if _names_a_key_of(defaults, each.field)]
+    return []
+
+
+def _names_a_key_of(defaults: Mapping[str, Any], path: str) -> bool:
+    return any(path == key or path.startswith((f"{key}.", f"{key}[")) for key in defaults)
 
 
 def type_name(kind: Any) -> str:

@@ -5,6 +5,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -140,6 +141,10 @@ def test_an_unknown_level_is_refused() -> None:
         context().log("LOUD", "x")  # type: ignore[arg-type]
 
 
+class Rank(IntEnum):
+    FIRST = 1
+
+
 class Unshowable:
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -157,6 +162,7 @@ def test_fields_of_any_value_can_be_logged() -> None:
         nested=[float("inf"), "\x00"],
         nothing=object,
         circle=circle,
+        rank=Rank.FIRST,
         unshowable=Unshowable(),
         lone="\udfff",
     )
@@ -168,6 +174,7 @@ def test_fields_of_any_value_can_be_logged() -> None:
     assert record.fields["nested"] == ["Infinity", "\ufffd"]
     assert record.fields["nothing"] == "<class 'object'>"
     assert record.fields["circle"] == "[[...]]"
+    assert type(record.fields["rank"]) is int
     assert record.fields["unshowable"] == "<Unshowable that cannot be shown>"
     assert record.fields["lone"] == "?"
     json.dumps(record.fields, allow_nan=False).encode("utf-8")

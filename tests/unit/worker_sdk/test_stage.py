@@ -291,6 +291,26 @@ def test_default_config_is_that_of_the_models_own_fields() -> None:
     }
 
 
+def test_defaults_that_the_fields_do_not_allow_are_refused() -> None:
+    class Limits(BaseModel):
+        required: int
+        low: int = Field(default=0, ge=1)
+        texts: list[str] = Field(default_factory=lambda: [3])  # type: ignore[arg-type]
+
+    def a(ctx: Context[NoInput, Limits]) -> None: ...
+
+    with pytest.raises(DefinitionError) as raised:
+        stage("a")(a)
+    assert str(raised.value) == (
+        "stage 'a': defaults of Limits are not allowed by its own fields: "
+        "low: Input should be greater than or equal to 1; texts[0]: Input should be a valid string"
+    )
+
+
+def test_a_stage_is_shown_by_its_id() -> None:
+    assert repr(extract_text) == "Stage('extract-text')"
+
+
 def test_an_async_batch_stage_has_a_check() -> None:
     assert batch.mode == "async-batch"
     assert batch.output_type is Extracted

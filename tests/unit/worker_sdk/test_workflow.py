@@ -240,6 +240,11 @@ def test_a_stage_that_cannot_read_the_run_input_is_refused() -> None:
     assert [problem.split(":")[0] for problem in raised.value.problems] == ["text", "word_count"]
 
 
+def test_a_workflow_without_input_cannot_feed_a_stage() -> None:
+    with pytest.raises(IncompatibleSchemaError, match=r"have no input \(input=NoInput\)"):
+        Workflow("w", input=NoInput).pipe(extract_text).build()  # type: ignore[arg-type]
+
+
 def test_a_stage_that_cannot_read_the_group_before_is_refused() -> None:
     class Wanted(BaseModel):
         sentiment: str
