@@ -3,7 +3,6 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -20,12 +19,6 @@ from tests.unit.worker_sdk.sinks import KeepingSink
 from tests.waiting import eventually_sync
 
 JOB = Job(run_id="r", workflow_name="w", workflow_version=1, stage_id="s", input=b'{"url": "x"}')
-
-
-@pytest.fixture
-async def runner() -> AsyncIterator[StageRunner]:
-    async with StageRunner() as made:
-        yield made
 
 
 async def test_a_stage_runs_in_a_process_that_is_used_again(runner: StageRunner) -> None:
