@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-# A server drains and stops its database; a worker finishes what it holds.
-STOP_GRACE = timedelta(seconds=20)
+# More than a server takes to drain (30 s by default) and to stop its database.
+STOP_GRACE = timedelta(seconds=45)
 LOG_TAIL_LINES = 15
 
 
