@@ -15,6 +15,7 @@ from stageline_engine.testing.conformance.queue import QueueConformance
 from stageline_engine.testing.conformance.races import RaceConformance
 from stageline_engine.testing.conformance.registry import RegistryConformance
 from stageline_engine.testing.conformance.sessions import SessionConformance
+from stageline_engine.testing.conformance.sources import ClockConformance, IdConformance, SinkConformance
 from stageline_engine.testing.conformance.transactions import TransactionConformance
 from stageline_engine.testing.conformance.transport import TransportConformance
 
@@ -32,13 +33,15 @@ SUITES: tuple[type[Conformance], ...] = (
     TransactionConformance,
     TransportConformance,
 )
-"""All of them: an adapter conforms when every one passes."""
+"""Those of the stores: an adapter conforms when every one passes. Clocks, ids and sinks have suites of their own."""
 
 __all__ = [
     "SUITES",
+    "ClockConformance",
     "CommitConformance",
     "Conformance",
     "FlowConformance",
+    "IdConformance",
     "KeyConformance",
     "LogConformance",
     "OutboxConformance",
@@ -47,6 +50,7 @@ __all__ = [
     "RaceConformance",
     "RegistryConformance",
     "SessionConformance",
+    "SinkConformance",
     "TransactionConformance",
     "TransportConformance",
 ]
