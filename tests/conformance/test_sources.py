@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from stageline_engine.adapters.system import SystemIds
+from stageline_engine.adapters.system import SystemClock, SystemIds
 from stageline_engine.testing import CollectingSink, SequentialIds, VirtualClock, conformance
 
 
@@ -11,6 +11,12 @@ class TestVirtualClock(conformance.ClockConformance):
     @asynccontextmanager
     async def clock(self) -> AsyncIterator[VirtualClock]:
         yield VirtualClock()
+
+
+class TestSystemClock(conformance.ClockConformance):
+    @asynccontextmanager
+    async def clock(self) -> AsyncIterator[SystemClock]:
+        yield SystemClock()
 
 
 class TestSystemIds(conformance.IdConformance):

@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from uuid import UUID
+from uuid import RFC_4122
 
 from stageline_engine.ports import Clock, EventSink, IdSource
 from stageline_engine.records import EventRow
 from stageline_engine.testing.clock import EPOCH
+from stageline_engine.testing.ids import SequentialIds
 
 SAMPLES = 1000
 
@@ -46,7 +47,7 @@ class IdConformance(ABC):
         source = self.ids()
         ids = [source.new_id() for _ in range(SAMPLES)]
         assert {new_id.version for new_id in ids} == {7}
-        assert {new_id.variant for new_id in ids} == {UUID(int=0, version=7).variant}
+        assert {new_id.variant for new_id in ids} == {RFC_4122}
         assert ids == sorted(set(ids))
 
     def test_tokens_are_version_4_and_never_the_same(self) -> None:
@@ -71,16 +72,22 @@ class SinkConformance(ABC):
         """Yields a sink that is able to take events. Called once for each test."""
 
     async def test_a_sink_takes_events_and_says_how_many(self) -> None:
-        run_id, causation_id = UUID(int=1 << 76, version=7), UUID(int=2 << 76, version=7)
-        events = [
-            EventRow(run_id, sequence, "stage:progress", b"{}", EPOCH, causation_id)
-            for sequence in range(1, 4)
-        ]
+        events = _story(3)
         async with self.sink() as sink:
             assert await sink.emit(events) == len(events)
 
     async def test_an_event_may_come_again(self) -> None:
-        event = EventRow(UUID(int=3, version=7), 1, "workflow:created", b"{}", EPOCH, UUID(int=4, version=7))
+        [event] = _story(1)
         async with self.sink() as sink:
             assert await sink.emit([event]) == 1
             assert await sink.emit([event]) == 1
+
+
+def _story(length: int) -> list[EventRow]:
+    """Consecutive events of one run."""
+    ids = SequentialIds()
+    run_id, causation_id = ids.new_id(), ids.new_id()
+    return [
+        EventRow(run_id, sequence, "stage:progress", b"{}", EPOCH, causation_id)
+        for sequence in range(1, length + 1)
+    ]
