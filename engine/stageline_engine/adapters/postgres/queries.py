@@ -57,6 +57,11 @@ class PostgresQueries:
         events = [rows.event_row(values) for _, *values in found if values[0] is not None]
         return events, RunState(found[0][0])
 
+    async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
+        """Returns whether this token is the one of the job's present lease."""
+        given = (run_id, Int4(stage_number), lease_token, namespace)
+        return bool(await self._database.run(runs.LEASE_IS_LIVE, given))
+
     async def read_outputs(self, namespace: str, run_id: UUID, numbers: Collection[int]) -> Mapping[int, str]:
         """Returns outputs of completed stages by number."""
         found: list[Any] = await self._database.run(

@@ -69,7 +69,7 @@ class PostgresUnitOfWork:
         """Locks the most urgent ready jobs of these routes, passing over runs that others have locked."""
         found = await self._pipeline.fetch(jobs.CLAIM_JOBS, [array("integer", route_ids), Int4(limit)])
         claimed = [_claimed(values[1:]) for values in found if values[1] is not None]
-        return Claim(claimed, contended=bool(found) and found[0][0] > len(claimed))
+        return Claim(claimed, contended=len(claimed) < limit and found[0][0] > len(claimed))
 
     async def queue_heads(self, route_ids: Collection[int]) -> Mapping[int, Urgency]:
         """Returns the most urgent ready job of each route that has one."""

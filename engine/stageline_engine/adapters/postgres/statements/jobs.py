@@ -4,6 +4,9 @@
 
 from stageline_engine.adapters.postgres.statements.columns import JOBS, RUNS, STAGES
 
+PASSED_OVER_MAX = 64
+"""Ready jobs looked at beyond those asked for, to make up for those whose run somebody else has locked."""
+
 CLAIM_JOBS = f"""
     WITH candidate AS (
         SELECT ready.*
@@ -13,10 +16,10 @@ CLAIM_JOBS = f"""
             FROM jobs AS job
             WHERE job.state = 'READY' AND job.route_id = route.id
             ORDER BY job.priority DESC, job.run_id, job.stage_number
-            LIMIT $2
+            LIMIT $2 + {PASSED_OVER_MAX}
         ) AS ready
         ORDER BY ready.priority DESC, ready.run_id, ready.stage_number
-        LIMIT $2
+        LIMIT $2 + {PASSED_OVER_MAX}
     ), claimed AS (
         SELECT {", ".join(f"run.{c.name} AS run_{c.name}" for c in RUNS.columns)},
                {", ".join(f"stage.{c.name} AS stage_{c.name}" for c in STAGES.columns)},
@@ -26,6 +29,8 @@ CLAIM_JOBS = f"""
         JOIN stages AS stage ON stage.run_id = candidate.run_id AND stage.number = candidate.stage_number
         JOIN jobs AS job ON job.run_id = candidate.run_id AND job.stage_number = candidate.stage_number
         WHERE job.state = 'READY' AND run.state = 'RUNNING'
+        ORDER BY candidate.priority DESC, candidate.run_id, candidate.stage_number
+        LIMIT $2
         FOR UPDATE OF run, stage, job SKIP LOCKED
     )
     SELECT counted.candidates, claimed.*

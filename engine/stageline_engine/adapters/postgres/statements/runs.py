@@ -89,6 +89,11 @@ LIST_EVENTS = f"""
     ORDER BY event.sequence""".encode()
 """Reads a run's events after a sequence with the run's state, both as of one moment."""
 
+LEASE_IS_LIVE = b"""
+    SELECT 1 FROM jobs AS job JOIN runs AS run ON run.id = job.run_id
+    WHERE job.run_id = $1 AND job.stage_number = $2 AND job.lease_token = $3 AND run.namespace = $4"""
+"""Finds a job by its present lease."""
+
 READ_OUTPUTS = b"""
     SELECT result.stage_number, result.output
     FROM runs AS run
