@@ -174,8 +174,14 @@ class Session:
         self._backoff.reset()
         welcome = frame.items[0].welcome
         served = ", ".join(f"{name} version {version}" for name, version in self._versions.items())
-        how = "resumed" if welcome.resumed else "began"
-        _log.info("%s session %s at %s, serving %s", how, welcome.session_id, self._connection.target, served)
+        how = "resumed" if welcome.resumed else "new"
+        _log.info(
+            "connected to %s: %s session %s, serving %s",
+            self._connection.target,
+            how,
+            welcome.session_id,
+            served,
+        )
 
     async def _keep_time(self) -> None:
         while True:
