@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any, Literal
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
@@ -22,6 +23,9 @@ KEYWORD_LANGUAGES = frozenset(
     {"ar", "bg", "br", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "hi", "hr", "hu", "hy", "id"}
     | {"it", "ja", "lt", "lv", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "tr", "uk", "zh"}
 )
+
+# Stages run in threads, and the first ones all at once: each model is loaded by one of them, the others wait.
+_loading = Lock()
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,21 @@ def _label(score: float) -> SentimentLabel:
     return "negative" if score <= -NEUTRAL_BOUND else "neutral"
 
 
-@cache
 def _sentiment_analyzer() -> SentimentIntensityAnalyzer:
+    with _loading:
+        return _load_sentiment_analyzer()
+
+
+def _language_identifier() -> Any:
+    with _loading:
+        return _load_language_identifier()
+
+
+@cache
+def _load_sentiment_analyzer() -> SentimentIntensityAnalyzer:
     return SentimentIntensityAnalyzer()
 
 
 @cache
-def _language_identifier() -> Any:
+def _load_language_identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

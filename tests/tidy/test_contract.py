@@ -7,6 +7,7 @@ from tests.tidy.tree import ROOT, files_of_kind, project, python_files, read
 
 LIMITS = "engine/stageline_engine/limits.py"
 PORTS = "engine/stageline_engine/ports"
+CONFORMANCE = "engine/stageline_engine/testing/conformance"
 
 
 def test_every_rpc_tells_its_errors() -> None:
@@ -32,7 +33,7 @@ def test_every_limit_is_tested() -> None:
 
 def test_every_port_method_is_in_the_conformance_suite() -> None:
     ports = [*python_files(PORTS), *(name for name in files_of_kind("stageline_engine/ports.py"))]
-    suite = "".join(read(name) for name in python_files("tests/conformance"))
+    suite = "".join(read(name) for name in python_files(CONFORMANCE))
     methods = [method for port in ports for method in rules.protocol_methods(read(port))]
     assert [method for method in methods if not re.search(rf"\.{method}\(", suite)] == []
 

@@ -1,6 +1,5 @@
 """One attempt at one stage, step by step: open, call, close. Knows neither loops nor threads nor processes."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,18 +35,13 @@ class Call:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
-    @property
-    def is_async(self) -> bool:
-        """Whether the function is an `async def`."""
-        return inspect.iscoroutinefunction(self.function)
-
 
 def open_call(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal) -> Call | StageFailure:
     """Parse what the job carries with the stage's types, and return what to call; a failure if a type refuses it."""
     config = _read_config(stage, job)
     if isinstance(config, StageFailure):
         return config
-    if job.state is not None:
+    if job.kind == "CHECK":
         return _open_check(stage, job, config, sink, cancelled)
     given: Any = NoInput()
     if not stage.accepts_any_input:
@@ -63,9 +57,7 @@ def close_call(stage: AnyStage, job: Job, value: Any) -> Outcome:
     if isinstance(value, Suspended):
         return _suspend(stage, job, value)
     if isinstance(value, StillWaiting):
-        if job.state is None:
-            return _misused(stage, "returned StillWaiting, which only its check function may")
-        return NotReady(value.next_check)
+        return _wait_on(stage, job, value)
     try:
         return Completed(encode(stage.output_adapter, value))
     except _UNWRITABLE as error:
@@ -129,14 +121,31 @@ def _open_check(
 def _suspend(stage: AnyStage, job: Job, suspended: Suspended) -> Outcome:
     if stage.mode != "async-batch":
         return _misused(stage, 'returned Suspended, but is not of mode "async-batch"')
-    if job.state is not None:
+    if job.kind == "CHECK":
         return _misused(stage, "returned Suspended from its check function, which says StillWaiting instead")
-    try:
-        state = encode(stage.state_adapter, suspended.state)
-    except _UNWRITABLE as error:
-        return refused_value("INVALID_OUTPUT", "state of the suspension", "the check function's state", error)
+    state = _encode_state(stage, suspended.state)
+    if isinstance(state, StageFailure):
+        return state
     return WaitsOutside(state, suspended.poll_interval, suspended.max_wait)
 
 
+def _wait_on(stage: AnyStage, job: Job, waiting: StillWaiting) -> Outcome:
+    if job.kind != "CHECK":
+        return _misused(stage, "returned StillWaiting, which only its check function may")
+    if waiting.state is None:
+        return NotReady(waiting.next_check)
+    state = _encode_state(stage, waiting.state)
+    return state if isinstance(state, StageFailure) else NotReady(waiting.next_check, state)
+
+
+def _encode_state(stage: AnyStage, state: Any) -> bytes | StageFailure:
+    try:
+        return encode(stage.state_adapter, state)
+    except _UNWRITABLE as error:
+        return refused_value("INVALID_OUTPUT", "state of the suspension", "the check function's state", error)
+
+
 def _misused(stage: AnyStage, what: str) -> StageFailure:
-    return final_failure("INVALID_OUTPUT", "stageline_sdk.DefinitionError", f"stage {stage.id!r} {what}")
+    return final_failure(
+        "INVALID_OUTPUT", "stageline_sdk.errors.DefinitionError", f"stage {stage.id!r} {what}"
+    )

@@ -1,7 +1,7 @@
 """How the SDK connects: address, credentials, and the settings of the channel."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 
@@ -61,6 +61,10 @@ class Connection:
         if not host or not port.isdecimal():
             raise ValueError(f"address {address!r} has no port: use host:port, such as {ADDRESS_DEFAULT}")
         return cls(target, is_secure=scheme == "https" and bool(separator), token=token)
+
+    def moved_to(self, address: str) -> "Connection":
+        """Return the connection to another server of the same kind, as a server that drains names it."""
+        return replace(self, target=address.partition("://")[2] or address)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

@@ -45,7 +45,7 @@ class StageRunner:
     async def run(
         self, stage: AnyStage, job: Job, sink: ContextSink, cancel: CancelSource | None = None
     ) -> Outcome:
-        """Run one attempt of a stage, or one check of a suspended one (when the job has a state).
+        """Run one attempt of a stage, or one check of a suspended one (by the job's kind).
 
         Input and config are parsed with the stage's types and the output is checked against its own: what they refuse
         is a final failure. Outputs of declared dependencies that did not come with the job are fetched first.
@@ -67,11 +67,11 @@ class StageRunner:
             job = await self._with_dependencies(stage, job, sink)
         except Exception as error:  # noqa: BLE001 - the sink says what kind of failure it is
             return outcome_of_error(error, cancel)
-        function = stage.function if job.state is None else stage.check_function
+        function = stage.check_function if job.kind == "CHECK" else stage.function
         if inspect.iscoroutinefunction(function):
             return await _run_on_loop(stage, job, sink, cancel)
         blocking: Callable[[], Outcome]
-        if stage.executor == "process" and job.state is None:
+        if stage.executor == "process" and job.kind == "EXECUTE":
             blocking = partial(self._processes.run, stage, job, sink, cancel)
         else:
             blocking = partial(contextvars.copy_context().run, run_blocking, stage, job, sink, cancel)

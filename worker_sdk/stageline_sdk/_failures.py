@@ -7,7 +7,7 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from stageline_sdk._job import Cancelled, FailureKind, StageFailure
-from stageline_sdk._limits import FAILURE_MESSAGE_BYTES_MAX, FAILURE_STACK_BYTES_MAX
+from stageline_sdk._limits import ERROR_TYPE_LENGTH_MAX, FAILURE_MESSAGE_BYTES_MAX, FAILURE_STACK_BYTES_MAX
 from stageline_sdk._payload import clean_text
 from stageline_sdk._violations import violations_of
 from stageline_sdk.cancellation import CancelSignal
@@ -74,9 +74,10 @@ def final_failure(kind: FailureKind, type: str, message: str) -> StageFailure:  
 
 
 def error_type(error: BaseException) -> str:
-    """Return the name of an error's class: bare for Python's own, else with its module, as `httpx.ConnectTimeout`."""
+    """Return the name of an error's class: bare for Python's own, else with its module, as `httpx.ConnectTimeout`. Cut at 255."""
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name[:ERROR_TYPE_LENGTH_MAX]
 
 
 def _retryable(error: BaseException) -> bool | None:

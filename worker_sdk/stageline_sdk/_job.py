@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+JobKind = Literal["EXECUTE", "CHECK"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -17,6 +18,7 @@ class Job:
         workflow_name: Its workflow.
         workflow_version: The version that the run is pinned to.
         stage_id: The stage.
+        kind: Whether the stage is to be executed, or checked because it is suspended.
         attempt: 1 for the first try in this generation.
         delivery: How often the job was handed to a worker in this generation, this time included.
         generation: 1 for the first execution; one more at each rerun.
@@ -25,13 +27,14 @@ class Job:
         config: The run's config for this stage, over the stage's defaults.
         outputs: Outputs of earlier stages that came with the job, by stage id.
         stored_outputs: Ids of earlier stages whose outputs exist and are fetched when asked for.
-        state: What the stage's suspension left, if it is to be checked; None if it is to be executed.
+        state: What the stage's suspension left, if it was suspended.
     """
 
     run_id: str
     workflow_name: str
     workflow_version: int
     stage_id: str
+    kind: JobKind = "EXECUTE"
     attempt: int = 1
     delivery: int = 1
     generation: int = 1
@@ -142,9 +145,11 @@ class NotReady:
 
     Attributes:
         next_check: Wait before the next check; None leaves it to the suspension's poll interval.
+        state: What replaces the state of the suspension, as JSON text; None leaves it.
     """
 
     next_check: timedelta | None
+    state: bytes | None = None
 
 
 FailureKind = Literal["APPLICATION", "INVALID_INPUT", "INVALID_CONFIG", "INVALID_OUTPUT", "INTERNAL"]

@@ -43,6 +43,12 @@ TIMEOUT_MAX: Final = timedelta(days=366)
 HEARTBEAT_MIN: Final = timedelta(seconds=1)
 """The shortest heartbeat time-out: below it, a pause of the network would fail healthy work."""
 
+POLL_INTERVAL_MIN: Final = timedelta(seconds=1)
+"""The shortest wait between two checks of a suspended stage: what is quicker need not suspend."""
+
+WAIT_MAX: Final = timedelta(days=366)
+"""The longest suspension of a stage, as the longest time-out."""
+
 ERROR_TYPES_MAX: Final = 100
 ERROR_TYPE_LENGTH_MAX: Final = 255
 """Error types that a policy may name, and their length in characters: each failure is compared with all of them."""

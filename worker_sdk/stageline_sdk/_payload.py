@@ -63,7 +63,7 @@ def jsonable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def jsonable(value: Any) -> Any:
     """Return any value as a JSON value; what JSON cannot show becomes its `repr`. Never raises."""
-    if value is None or isinstance(value, bool | int):
+    if value is None or type(value) in (bool, int):  # Not an IntEnum, which is more than its number.
         return value
     if isinstance(value, float) and isfinite(value):
         return value

@@ -134,7 +134,7 @@ def _execute(run: Run, sink: PipeSink, cancel: CancelSource) -> Outcome:
     except Exception as error:  # noqa: BLE001 - importing a user's module may raise anything
         return final_failure(
             "INTERNAL",
-            "stageline_sdk.DefinitionError",
+            "stageline_sdk.errors.DefinitionError",
             f"stage {run.stage_id!r} could not be imported in its process: {type(error).__name__}: {error}",
         )
     outcome = run_blocking(stage, run.job, sink, cancel)

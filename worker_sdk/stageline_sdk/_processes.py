@@ -76,6 +76,8 @@ class StageProcesses:
             outcome = _converse(child, sink)
         except (EOFError, OSError):
             child.process.join()
+            if self._closed:
+                return Cancelled("the worker stops")
             outcome = _outcome_of_death(stage.id, child.process.exitcode, cancelled)
         finally:
             unsubscribe()

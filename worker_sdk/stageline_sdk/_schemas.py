@@ -4,14 +4,24 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import AliasChoices, AliasPath, BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from stageline_sdk._violations import violations_of
 from stageline_sdk.empty import NoInput
-from stageline_sdk.errors import DefinitionError
+from stageline_sdk.errors import DefinitionError, FieldViolation
 
 Schema = dict[str, Any]
 
@@ -84,6 +94,19 @@ def default_config_of(model: type[BaseModel]) -> dict[str, Any]:
     return defaults
 
 
+def default_violations(model: type[BaseModel], defaults: Mapping[str, Any]) -> list[FieldViolation]:
+    """Return what is wrong with a model's own defaults, which pydantic does not look at: the server would refuse them."""
+    try:
+        model.model_validate_json(to_json(defaults))
+    except ValidationError as error:
+        return [each for each in violations_of(error, "") if _names_a_key_of(defaults, each.field)]
+    return []
+
+
+def _names_a_key_of(defaults: Mapping[str, Any], path: str) -> bool:
+    return any(path == key or path.startswith((f"{key}.", f"{key}[")) for key in defaults)
+
+
 def type_name(kind: Any) -> str:
     """Return a type's name as a user wrote it."""
     return kind.__qualname__ if isinstance(kind, type) and not hasattr(kind, "__origin__") else str(kind)
@@ -91,7 +114,7 @@ def type_name(kind: Any) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text: pydantic adds links and context below it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _moved_under(pointer: str, value: Any) -> Any:

@@ -13,6 +13,7 @@ from stageline_sdk._limits import (
     TITLE_LENGTH_MAX,
 )
 from stageline_sdk._schemas import Schema, schema_of
+from stageline_sdk.empty import NoInput
 from stageline_sdk.errors import (
     DefinitionError,
     DuplicateStageIdError,
@@ -185,6 +186,8 @@ def _problems_of(
     workflow: "BuiltWorkflow[Any, Any]", stage: AnyStage, written: dict[str, SchemaNode], number: int
 ) -> list[str]:
     read = node_of(stage.input_schema)
+    if number == 1 and workflow.input_type is NoInput:
+        return ["runs of this workflow have no input (input=NoInput)"] if stage.input_schema else []
     if number == 1:
         return find_problems(node_of(schema_of(workflow.input_type, "validation")), read)
     if len(written) == 1:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from stageline_sdk._limits import DESCRIPTION_BYTES_MAX, TITLE_LENGTH_MAX
 from stageline_sdk._names import require_stage_id, title_of
-from stageline_sdk._schemas import Schema, adapter_for, default_config_of, schema_of
+from stageline_sdk._schemas import Schema, adapter_for, default_config_of, default_violations, schema_of
 from stageline_sdk._signature import read_check_state, read_signature
 from stageline_sdk.context import Context
 from stageline_sdk.empty import NoInput
@@ -31,7 +31,7 @@ Executor = Literal["loop", "thread", "process"]
 CheckFunction = Callable[..., Any]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Stage(Generic[InputT_contra, OutputT_co, ConfigT_contra]):
     """A stage: what the `@stage` decorator makes of a function. Immutable; compared and hashed by identity.
 
@@ -62,7 +62,10 @@ class Stage(Generic[InputT_contra, OutputT_co, ConfigT_contra]):
     retry: RetryPolicy | None = None
     timeouts: StageTimeouts | None = None
     executor: Executor = "loop"
-    _checks: list[tuple[CheckFunction, Any]] = field(default_factory=list, repr=False)
+    _checks: list[tuple[CheckFunction, Any]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"Stage({self.id!r})"
 
     @property
     def accepts_any_input(self) -> bool:
@@ -181,7 +184,7 @@ class StageDecorator:
         if signature.may_suspend and made.mode != "async-batch":
             raise DefinitionError(f'stage {made.id!r} may return Suspended: say mode="async-batch"')
         _check_texts(made)
-        _ = made.input_adapter, made.input_schema, made.output_adapter, made.output_schema, made.config_schema
+        _check_types(made)
         return made
 
     def _executor_for(self, function: Callable[..., Any], is_async: bool) -> Executor:
@@ -271,6 +274,17 @@ def _check_texts(made: Stage[Any, Any, Any]) -> None:
     if size > DESCRIPTION_BYTES_MAX:
         raise DefinitionError(
             f"stage {made.id!r}: its description may have {DESCRIPTION_BYTES_MAX} bytes, got {size}"
+        )
+
+
+def _check_types(made: Stage[Any, Any, Any]) -> None:
+    """Make the adapters and schemas now, where a mistake in a type is still next to its cause."""
+    _ = made.input_adapter, made.input_schema, made.output_adapter, made.output_schema, made.config_schema
+    wrong = default_violations(made.config_type, made.default_config)
+    if wrong:
+        raise DefinitionError(
+            f"stage {made.id!r}: defaults of {made.config_type.__name__} are not allowed by its own fields: "
+            + "; ".join(str(violation) for violation in wrong)
         )
 
 

@@ -40,8 +40,6 @@ class StageIds(Mapping[str, str]):
         return len(self._id_by_name)
 
     def __getattr__(self, name: str) -> str:
-        if name.startswith("_"):  # Python's own protocols, such as copying, ask before __init__ has run.
-            raise AttributeError(name)
         try:
             return self._id_by_name[name]
         except KeyError:
@@ -52,6 +50,9 @@ class StageIds(Mapping[str, str]):
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"stage ids are frozen: {name} cannot be deleted")
+
+    def __reduce__(self) -> tuple[type["StageIds"], tuple[list[str]]]:
+        return StageIds, (list(self.values()),)
 
     def __dir__(self) -> Iterable[str]:
         return [*super().__dir__(), *self]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from stageline_sdk._limits import POLL_INTERVAL_MIN, WAIT_MAX
 from stageline_sdk.errors import DefinitionError
 
 
@@ -14,21 +15,21 @@ class Suspended:
     The state is stored by the server and handed to the stage's check function. Never put secrets in it.
 
     Raises:
-        DefinitionError: An interval is not longer than zero.
+        DefinitionError: An interval is out of its range.
     """
 
     state: Any
     """What the check function needs to find the work again: a pydantic model or anything else that JSON can show."""
 
     poll_interval: timedelta = timedelta(seconds=30)
-    """Wait before each check. Longer than zero. Default 30 seconds."""
+    """Wait before each check. From 1 second to 366 days. Default 30 seconds."""
 
     max_wait: timedelta = timedelta(days=1)
-    """When the stage fails, if the work is still not done, counted from now. Longer than zero. Default a day."""
+    """When the stage fails, if the work is still not done, counted from now. At most 366 days. Default a day."""
 
     def __post_init__(self) -> None:
-        _require_positive("Suspended.poll_interval", self.poll_interval)
-        _require_positive("Suspended.max_wait", self.max_wait)
+        _check_interval("Suspended.poll_interval", self.poll_interval)
+        _check_interval("Suspended.max_wait", self.max_wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +37,20 @@ class StillWaiting:
     """Return it from a check function: the work is not done yet.
 
     Raises:
-        DefinitionError: `next_check` is not longer than zero.
+        DefinitionError: `next_check` is out of its range.
     """
 
     next_check: timedelta | None = None
-    """Wait before the next check. Default: the poll interval of the suspension."""
+    """Wait before the next check. From 1 second to 366 days. Default: the poll interval of the suspension."""
+
+    state: Any = None
+    """What replaces the state of the suspension. Default: it stays."""
 
     def __post_init__(self) -> None:
         if self.next_check is not None:
-            _require_positive("StillWaiting.next_check", self.next_check)
+            _check_interval("StillWaiting.next_check", self.next_check)
 
 
-def _require_positive(field: str, value: timedelta) -> None:
-    if value <= timedelta(0):
-        raise DefinitionError(f"{field} must be longer than zero, got {value}")
+def _check_interval(field: str, value: timedelta) -> None:
+    if not POLL_INTERVAL_MIN <= value <= WAIT_MAX:
+        raise DefinitionError(f"{field} must be {POLL_INTERVAL_MIN} to {WAIT_MAX.days} days, got {value}")

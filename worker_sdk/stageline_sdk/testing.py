@@ -190,9 +190,14 @@ class StageEnvironment:
             StageFailedError: A type refused the state, config or output.
         """
         text = b"{}" if config is None else config.model_dump_json(by_alias=True).encode()
-        outcome = await self._run(stage, b"null", text, state=encode(stage.state_adapter, state))
+        outcome = await self._run(
+            stage, b"null", text, kind="CHECK", state=encode(stage.state_adapter, state)
+        )
         if isinstance(outcome, NotReady):
-            return StillWaiting(next_check=outcome.next_check)
+            return StillWaiting(
+                next_check=outcome.next_check,
+                state=None if outcome.state is None else from_json(outcome.state),
+            )
         output: OutputT = self._value(stage, outcome)
         return output
 

@@ -1,6 +1,7 @@
-"""Ids and chance from the operating system."""
+"""Time, ids and chance from the operating system."""
 
 import secrets
+from datetime import UTC, datetime
 from uuid import UUID
 
 import uuid_utils.compat
@@ -24,3 +25,14 @@ class SystemIds:
     def chance(self) -> float:
         """Returns a number from 0 to 1."""
         return self._random.random()
+
+
+class SystemClock:
+    """The Clock port on this machine's own clock, for a state that no other server shares."""
+
+    def now(self) -> datetime:
+        """Returns the present time."""
+        return datetime.now(UTC)
+
+    async def refresh(self) -> None:
+        """Does nothing: there is no other source."""

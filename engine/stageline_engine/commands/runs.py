@@ -9,7 +9,7 @@ from stageline_engine.commands.base import Command
 from stageline_engine.commands.outcomes import Completed
 from stageline_engine.events import Annotation, StageError
 from stageline_engine.limits import PRIORITY_DEFAULT
-from stageline_engine.model.run import RunState
+from stageline_engine.model.run import RunRow, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,13 @@ class RunCreation:
         run_id: The run.
         workflow_version: The version that it is pinned to.
         replayed: Whether an earlier call with the same key had made it.
+        run: The row as this call made it, so that an answer needs no read; None where it was replayed.
     """
 
     run_id: UUID
     workflow_version: int
     replayed: bool = False
+    run: RunRow | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ async def _create(
     batch.space.add(run_id, RunRecords(None, accepted.workflow))
     batch.space.apply_all(run_id, decide_create(accepted, run_id, batch.space.now))
     keys.remember(command, fingerprint, orjson.dumps([str(run_id), accepted.workflow.version]))
-    return RunCreation(run_id, accepted.workflow.version)
+    return RunCreation(run_id, accepted.workflow.version, run=batch.space.runs[run_id].view().run)
 
 
 def _fingerprint(command: CreateRun) -> bytes:

@@ -39,7 +39,10 @@ class RunDetails:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list; empty fields do not filter. All given ones must hold."""
+    """Which runs to list; empty fields do not filter. All given ones must hold.
+
+    ``created_after`` includes that very time, ``created_before`` does not.
+    """
 
     namespace: str
     workflow_name: str = ""

@@ -1,10 +1,15 @@
 """The analyses answer differently to different texts, as a person would."""
 
+import functools
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from examples.documents import analysis
 from examples.documents.analysis import KEYWORD_LANGUAGES, find_keywords, identify_language, score_sentiment
 
 GERMAN = (
@@ -76,3 +81,16 @@ def test_next_to_nothing_is_analysed_too(text: str) -> None:
     assert score_sentiment(text).label == "neutral"
     assert len(find_keywords(text, count=5)) <= 1
     assert identify_language(text).code
+
+
+def test_many_threads_load_a_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+
+    def load() -> object:
+        loads.append(threading.get_ident())
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+    monkeypatch.setattr(analysis, "_load_language_identifier", functools.cache(load))
+    with ThreadPoolExecutor(8) as pool:
+        assert {found.code for found in pool.map(identify_language, [ENGLISH] * 8)} == {"en"}
+    assert len(loads) == 1

@@ -62,6 +62,13 @@ class MemoryRunQueries:
         events = self._state.events[run_id]
         return events[after_sequence : after_sequence + limit], run.state
 
+    async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
+        """Returns whether this token is the one of the job's present lease."""
+        job = self._state.jobs.get((run_id, stage_number))
+        if self._visible(namespace, run_id) is None or job is None:
+            return False
+        return job.lease_token == lease_token
+
     async def read_outputs(self, namespace: str, run_id: UUID, numbers: Collection[int]) -> Mapping[int, str]:
         """Returns outputs of completed stages by number."""
         if self._visible(namespace, run_id) is None:
@@ -80,6 +87,6 @@ def _matches(run: RunRow, which: RunFilter) -> bool:
         run.namespace == which.namespace
         and which.workflow_name in ("", run.workflow_name)
         and (not which.states or run.state in which.states)
-        and (which.created_after is None or run.created_at > which.created_after)
+        and (which.created_after is None or run.created_at >= which.created_after)
         and (which.created_before is None or run.created_at < which.created_before)
     )

@@ -58,7 +58,7 @@ def merged(first: Hint, second: Hint) -> Hint:
     return Hint(
         routes=first.routes | second.routes,
         runs=frozenset() if too_many else runs,
-        stopped=first.stopped + second.stopped,
+        stopped=tuple(dict.fromkeys(first.stopped + second.stopped)),
         wake_at=min(times, default=None),
         all_runs=first.all_runs or second.all_runs or too_many,
     )

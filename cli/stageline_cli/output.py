@@ -1,0 +1,163 @@
+"""How results are shown: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from pydantic_core import to_jsonable_python
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stageline_sdk import Event, LogLine, RegisteredWorkflow, Run, StageInfo
+
+STATUS_STYLES = {
+    "PENDING": "dim",
+    "RUNNING": "cyan",
+    "SUSPENDED": "magenta",
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "SKIPPED": "dim",
+}
+
+
+def stdout() -> Console:
+    """Returns the console for results; wide where it is no terminal, so that pipes get whole lines."""
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_line(value: Any) -> None:
+    """Prints a value as one line of JSON."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    """Returns a run as JSON values. Durations are in seconds, and their keys say so."""
+    return {
+        **_plain(run, leave_out=("stages",)),
+        "duration_seconds": _seconds(run.duration),
+        "stages": [stage_as_json(stage) for stage in run.stages],
+    }
+
+
+def stage_as_json(stage: StageInfo) -> dict[str, Any]:
+    """Returns a stage of a run as JSON values."""
+    return {**_plain(stage, leave_out=("active_time",)), "active_seconds": _seconds(stage.active_time)}
+
+
+def event_as_json(event: Event) -> dict[str, Any]:
+    """Returns an event as JSON values."""
+    return _plain(event)
+
+
+def log_line_as_json(line: LogLine) -> dict[str, Any]:
+    """Returns a log line as JSON values."""
+    return _plain(line)
+
+
+def workflow_as_json(workflow: RegisteredWorkflow) -> dict[str, Any]:
+    """Returns a workflow as JSON values."""
+    return _plain(workflow)
+
+
+def table(*columns: str) -> Table:
+    """Returns an empty table; a column whose name starts with `#` is aligned to the right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
+    return made
+
+
+def runs_table(runs: Iterable[Run]) -> Table:
+    """Returns a table of runs."""
+    made = table("RUN", "WORKFLOW", "STATUS", "CREATED", "#DURATION", "ERROR")
+    for run in runs:
+        error = escape(_one_line(str(run.error))) if run.error else ""
+        workflow = f"{run.workflow_name} v{run.workflow_version}"
+        made.add_row(
+            run.id, workflow, styled(run.status), moment(run.created_at), duration(run.duration), error
+        )
+    return made
+
+
+def stages_table(stages: Iterable[StageInfo]) -> Table:
+    """Returns a table of a run's stages."""
+    made = table("#", "STAGE", "STATUS", "#ATTEMPT", "#TIME", "WORKER", "NOTE")
+    for stage in stages:
+        made.add_row(
+            str(stage.number),
+            escape(stage.id),
+            styled(stage.status),
+            str(stage.attempt or ""),
+            duration(stage.active_time) if stage.attempt else "",
+            escape(stage.worker),
+            escape(stage_note(stage)),
+        )
+    return made
+
+
+def stage_note(stage: StageInfo) -> str:
+    """Returns what there is to say of a stage, in a few words."""
+    if stage.error is not None and stage.status != "COMPLETED":
+        return _one_line(
+            f"{stage.error.type}: {stage.error.message}" if stage.error.type else stage.error.message
+        )
+    if stage.waits_for == "NO_WORKER":
+        return "waits: no worker that has it is connected"
+    if stage.waits_for and stage.waits_for != "EARLIER_GROUP":
+        return f"waits: {stage.waits_for.lower().replace('_', ' ')}"
+    return stage.progress_message if stage.status == "RUNNING" else ""
+
+
+def styled(status: str) -> str:
+    """Returns a status in its colour."""
+    style = STATUS_STYLES.get(status)
+    return f"[{style}]{status}[/]" if style else status
+
+
+def duration(value: timedelta | None) -> str:
+    """Returns a duration as `1.23 s`, `4 min 05 s` or `2 h 03 min`; nothing for none."""
+    if value is None:
+        return ""
+    seconds = value.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def moment(value: datetime) -> str:
+    """Returns a time in the reader's time zone."""
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def to_plain(value: Any) -> Any:
+    """Returns any value of the SDK as JSON values."""
+    return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings")
+
+
+def _plain(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(value)
+    return {key: each for key, each in plain.items() if key not in leave_out}
+
+
+def _seconds(value: timedelta | None) -> float | None:
+    return None if value is None else round(value.total_seconds(), 6)
+
+
+def _one_line(text: str, length_max: int = 100) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length_max else line[: length_max - 1] + "…"

@@ -1,0 +1,90 @@
+"""Reading runs, their stages and their events, as last committed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.numeric import Int4, Int8
+
+from stageline_engine.adapters.postgres import rows
+from stageline_engine.adapters.postgres.arrays import array
+from stageline_engine.adapters.postgres.database import PostgresDatabase
+from stageline_engine.adapters.postgres.pipeline import Pipeline
+from stageline_engine.adapters.postgres.statements import runs, settings
+from stageline_engine.model.run import RunState
+from stageline_engine.ports import RunDetails, RunFilter, RunPage, StageDetails
+from stageline_engine.records import EventRow, RunPayload
+
+
+class PostgresQueries:
+    """The RunQueries port. See there for what each method promises."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        """Takes the connections."""
+        self._database = database
+
+    async def get_run(self, namespace: str, run_id: UUID, *, with_outputs: bool) -> RunDetails | None:
+        """Returns a run with its stages, both as of one moment, or None."""
+        async with AsyncExitStack() as resources:
+            pipeline = Pipeline(self._database.connection, resources, settings.BEGIN_SNAPSHOT)
+            run = await pipeline.send(runs.GET_RUN, (run_id, namespace))
+            stages = await pipeline.send(runs.GET_STAGES, (run_id, with_outputs))
+            await pipeline.commit()
+            found = await pipeline.rows(run)
+            details = [_stage_details(values) for values in await pipeline.rows(stages)] if found else []
+        if not found:
+            return None
+        values, (input_, config, labels) = found[0][: rows.RUN_WIDTH], found[0][rows.RUN_WIDTH :]
+        return RunDetails(rows.run_row(values), RunPayload(run_id, input_, config, labels), details)
+
+    async def list_runs(self, which: RunFilter, *, before: UUID | None = None, limit: int) -> RunPage:
+        """Returns runs, the newest first, older than ``before``."""
+        filters = _filters(which, before)
+        statement = runs.list_runs(tuple(filters))
+        found = await self._database.run(statement, (which.namespace, Int4(limit + 1), *filters.values()))
+        page = [rows.run_row(values) for values in found[:limit]]
+        return RunPage(page, page[-1].id if page and len(found) > limit else None)
+
+    async def list_events(
+        self, namespace: str, run_id: UUID, *, after_sequence: int, limit: int
+    ) -> tuple[Sequence[EventRow], RunState] | None:
+        """Returns a run's events after a sequence and its state, both as of one moment."""
+        given = (run_id, namespace, Int8(after_sequence), Int4(limit))
+        found = await self._database.run(runs.LIST_EVENTS, given)
+        if not found:
+            return None
+        events = [rows.event_row(values) for _, *values in found if values[0] is not None]
+        return events, RunState(found[0][0])
+
+    async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
+        """Returns whether this token is the one of the job's present lease."""
+        given = (run_id, Int4(stage_number), lease_token, namespace)
+        return bool(await self._database.run(runs.LEASE_IS_LIVE, given))
+
+    async def read_outputs(self, namespace: str, run_id: UUID, numbers: Collection[int]) -> Mapping[int, str]:
+        """Returns outputs of completed stages by number."""
+        found: list[Any] = await self._database.run(
+            runs.READ_OUTPUTS, (run_id, namespace, array("integer", numbers))
+        )
+        return dict(found)
+
+
+def _stage_details(values: Sequence[Any]) -> StageDetails:
+    stage = rows.stage_row(values[: rows.STAGE_WIDTH])
+    reported, output, metrics, error, worker_name, available_at = values[rows.STAGE_WIDTH :]
+    result = rows.stage_result(stage, output, metrics, error) if reported else None
+    return StageDetails(stage, result, worker_name or "", available_at)
+
+
+def _filters(which: RunFilter, before: UUID | None) -> dict[str, Any]:
+    """The filters that are given, with their values."""
+    states = array("text", sorted(which.states)) if which.states else None
+    given = {
+        "workflow_name": which.workflow_name or None,
+        "states": states,
+        "created_after": which.created_after,
+        "created_before": which.created_before,
+        "before": before,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,86 @@
+"""Rows as they come from the driver, as the values of the engine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from stageline_engine.adapters.postgres.statements.columns import JOBS, RUNS, STAGES
+from stageline_engine.decide.lease import Urgency
+from stageline_engine.events import StageError
+from stageline_engine.model.job import JobKind, JobRow, JobState
+from stageline_engine.model.run import RunError, RunRow, RunState
+from stageline_engine.model.session import SessionRow
+from stageline_engine.model.stage import StageRow, StageState
+from stageline_engine.ports import LogLine
+from stageline_engine.records import EventRow, KeyRecord, StageResult
+
+Values = Sequence[Any]
+
+RUN_WIDTH = len(RUNS.columns)
+STAGE_WIDTH = len(STAGES.columns)
+JOB_WIDTH = len(JOBS.columns)
+
+# Look-ups by value: calling an enum costs three times as much, and a batch reads a thousand states.
+_RUN_STATES = {state.value: state for state in RunState}
+_STAGE_STATES = {state.value: state for state in StageState}
+_JOB_STATES = {state.value: state for state in JobState}
+_JOB_KINDS = {kind.value: kind for kind in JobKind}
+
+
+def run_row(values: Values) -> RunRow:
+    """Makes a run of the columns of ``RUNS``."""
+    fields = list(values)
+    fields[4] = _RUN_STATES[fields[4]]
+    if fields[14] is not None:
+        fields[14] = RunError(**orjson.loads(fields[14]))
+    return RunRow(*fields)
+
+
+def stage_row(values: Values) -> StageRow:
+    """Makes a stage of the columns of ``STAGES``."""
+    fields = list(values)
+    fields[4] = _STAGE_STATES[fields[4]]
+    return StageRow(*fields)
+
+
+def job_row(values: Values) -> JobRow:
+    """Makes a job of the columns of ``JOBS``."""
+    fields = list(values)
+    fields[3], fields[4] = _JOB_KINDS[fields[3]], _JOB_STATES[fields[4]]
+    return JobRow(*fields)
+
+
+def event_row(values: Values) -> EventRow:
+    """Makes an event of the columns of ``EVENTS``."""
+    run_id, sequence, type_, payload, occurred_at, causation_id = values
+    return EventRow(run_id, sequence, type_, payload.encode(), occurred_at, causation_id)
+
+
+def key_record(values: Values) -> KeyRecord:
+    """Makes an idempotency key of the columns of ``IDEMPOTENCY_KEYS``."""
+    namespace, command, key, fingerprint, result, created_at = values
+    return KeyRecord(namespace, command, key, bytes(fingerprint), result.encode(), created_at)
+
+
+def stage_result(stage: StageRow, output: str | None, metrics: str, error: str | None) -> StageResult:
+    """Makes the result of a stage's present generation."""
+    failure = None if error is None else StageError(**orjson.loads(error))
+    return StageResult(stage.run_id, stage.number, stage.generation, output, orjson.loads(metrics), failure)
+
+
+def session_row(values: Values) -> SessionRow:
+    """Makes a session of the columns of ``SESSIONS``."""
+    return SessionRow(*values)
+
+
+def log_line(values: Values) -> LogLine:
+    """Makes a stored log line."""
+    fields = list(values)
+    fields[5] = orjson.loads(fields[5])
+    return LogLine(*fields)
+
+
+def urgency(priority: int, run_id: Any, stage_number: int) -> Urgency:
+    """Makes the place of a waiting job in the queue."""
+    return Urgency(-priority, run_id, stage_number)

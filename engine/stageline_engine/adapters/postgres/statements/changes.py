@@ -1,0 +1,226 @@
+"""The one statement that writes a batch: every part a data-modifying CTE over arrays, all guarded by the versions read.
+
+A batch of reports touches four or five tables. As one statement that is one parse, one plan and one trip through the
+executor; the parts that a batch does not need are left out, so that a single report does not pay for a creation. The
+shapes that really occur are few, and each is built and prepared once.
+
+All parts see the rows as they were before the statement, and no part writes a row that another one writes. A guarded part
+that finds fewer rows than it was given makes the statement fail (a division by zero, which the adapter knows), so that a
+COMMIT can be sent along without waiting for the answer.
+"""
+
+# ruff: noqa: S608 -- what is put together here are our own column names, never a value
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from stageline_engine.adapters.postgres.arrays import Parameter, array
+from stageline_engine.adapters.postgres.statements.columns import (
+    EVENTS,
+    JOBS,
+    RUNS,
+    STAGE_RESULTS,
+    STAGES,
+    Column,
+    RowShape,
+)
+from stageline_engine.records import ChangeSet, StageResult
+
+# What the rows of the statement's answer are; the first column says it.
+CHECK, PAYLOAD, OUTPUT = 1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One CTE.
+
+    Attributes:
+        name: Its name, and that of the change set's field with its rows.
+        columns: The arrays that it is given.
+        body: Makes its SQL from that of the unnested arrays, named ``new``.
+        guarded: Whether it must find as many rows as it was given.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    body: Callable[[str], str]
+    guarded: bool = False
+
+
+def _source(column: Column) -> str:
+    """A written row's version is one more than the version it was read with; a new row begins at 1."""
+    return "new.version + 1" if column.name == "version" else column.of("new")
+
+
+def _insert(name: str, shape: RowShape, conflict: str = "") -> Part:
+    values = ", ".join(_source(column) for column in shape.columns)
+    head = f"INSERT INTO {shape.table} ({shape.names}) SELECT {values} FROM "
+    return Part(name, shape.columns, lambda new: f"{head}{new}{conflict}")
+
+
+def _keys_match(shape: RowShape) -> str:
+    names = [column.name for column in shape.columns if column.key] + ["version"]
+    return " AND ".join(f"old.{name} = new.{name}" for name in names)
+
+
+def _guards(shape: RowShape) -> list[Column]:
+    return [column for column in shape.columns if column.key or column.name == "version"]
+
+
+def _update(name: str, shape: RowShape) -> Part:
+    mutable = [column for column in shape.columns if column.mutable]
+    values = ", ".join(f"{column.name} = {column.of('new')}" for column in mutable)
+    head = f"UPDATE {shape.table} AS old SET {values}, version = old.version + 1 FROM "
+    tail = f" WHERE {_keys_match(shape)} RETURNING 1"
+    return Part(name, [*_guards(shape), *mutable], lambda new: f"{head}{new}{tail}", guarded=True)
+
+
+def _delete(name: str, shape: RowShape) -> Part:
+    head, tail = f"DELETE FROM {shape.table} AS old USING ", f" WHERE {_keys_match(shape)} RETURNING 1"
+    return Part(name, _guards(shape), lambda new: f"{head}{new}{tail}", guarded=True)
+
+
+def _upsert(name: str, shape: RowShape) -> Part:
+    keys = ", ".join(column.name for column in shape.columns if column.key)
+    values = ", ".join(
+        f"{column.name} = excluded.{column.name}" for column in shape.columns if column.mutable
+    )
+    return _insert(name, shape, f" ON CONFLICT ({keys}) DO UPDATE SET {values}")
+
+
+PARTS = (
+    _insert("runs_inserted", RUNS),
+    _update("runs_updated", RUNS),
+    _insert("stages_inserted", STAGES),
+    _update("stages_updated", STAGES),
+    _insert("jobs_inserted", JOBS),
+    _update("jobs_updated", JOBS),
+    _delete("jobs_deleted", JOBS),
+    _upsert("results", STAGE_RESULTS),
+    _insert("events", EVENTS),
+)
+
+# Rows in run order, as everyone else who locks several: a flusher may be settling the same streams.
+_OUTBOX = """
+    INSERT INTO outbox (run_id, published_sequence, pending_sequence, due_at, tries, dead, last_error)
+    SELECT new.run_id, min(new.sequence) - 1, max(new.sequence), min(new.occurred_at), 0, false, ''
+    FROM {new} GROUP BY new.run_id ORDER BY new.run_id
+    ON CONFLICT (run_id) DO UPDATE SET pending_sequence = excluded.pending_sequence"""
+
+_PAYLOADS = f"""
+    SELECT {PAYLOAD}, request.position, NULL::integer, payload.config -> request.stage_id,
+           CASE WHEN request.with_run_input THEN payload.input END
+    FROM unnest({{}}::uuid[], {{}}::text[], {{}}::boolean[]) WITH ORDINALITY
+         AS request (run_id, stage_id, with_run_input, position)
+    JOIN run_payloads AS payload USING (run_id)"""
+
+# Sizes are summed before any output is read, so that what does not fit is never fetched. Outputs that this very
+# statement writes are not visible to it: the caller has them, and says their size.
+_OUTPUTS = f"""
+    SELECT {OUTPUT}, fitting.position, fitting.number, fitting.output, NULL
+    FROM (
+        SELECT wanted.position, wanted.number, wanted.known_bytes, wanted.bytes_max, result.output,
+               sum(coalesce(wanted.known_bytes, result.output_bytes))
+                   OVER (PARTITION BY wanted.position ORDER BY wanted.rank) AS total_bytes
+        FROM unnest({{}}::bigint[], {{}}::uuid[], {{}}::integer[], {{}}::integer[], {{}}::bigint[]) WITH ORDINALITY
+             AS wanted (position, run_id, number, known_bytes, bytes_max, rank)
+        LEFT JOIN stages AS stage
+            ON wanted.known_bytes IS NULL AND stage.run_id = wanted.run_id AND stage.number = wanted.number
+            AND stage.state = 'COMPLETED'
+        LEFT JOIN stage_results AS result
+            ON result.run_id = stage.run_id AND result.stage_number = stage.number
+            AND result.generation = stage.generation
+    ) AS fitting
+    WHERE fitting.total_bytes <= fitting.bytes_max
+      AND (fitting.known_bytes IS NOT NULL OR fitting.output IS NOT NULL)"""
+
+
+class _Placeholders:
+    """Hands out ``$1``, ``$2`` and so on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def take(self, count: int) -> list[str]:
+        first = self.count + 1
+        self.count += count
+        return [f"${number}" for number in range(first, self.count + 1)]
+
+
+def _unnest(columns: Sequence[Column], places: Sequence[str]) -> str:
+    arrays = ", ".join(
+        f"{place}::{column.array_type}[]" for column, place in zip(columns, places, strict=True)
+    )
+    return f"unnest({arrays}) AS new ({', '.join(column.name for column in columns)})"
+
+
+@cache
+def write_changes(parts: tuple[Part, ...], *, outbox: bool, payloads: bool, outputs: bool) -> bytes:
+    """Builds the statement for the parts that a batch has.
+
+    Args:
+        parts: In the order of ``PARTS``.
+        outbox: Whether the events are to be published.
+        payloads: Whether jobs are leased, whose config and run input are read.
+        outputs: Whether they also need earlier outputs.
+    """
+    places = _Placeholders()
+    ctes, guards = [], ["true"]
+    for part in parts:
+        taken = places.take(len(part.columns))
+        new = _unnest(part.columns, taken)
+        ctes.append(f"{part.name} AS ({part.body(new)})")
+        if part.guarded:
+            guards.append(f"(SELECT count(*) FROM {part.name}) = cardinality({taken[0]}::uuid[])")
+        if part.name == "events" and outbox:
+            ctes.append(f"outbox_pending AS ({_OUTBOX.format(new=new)})")
+    check = f"SELECT {CHECK} / ({' AND '.join(guards)})::integer, NULL::bigint, NULL::integer, NULL::json, NULL::json"
+    answers = [check]
+    if payloads:
+        answers.append(_PAYLOADS.format(*places.take(3)))
+    if outputs:
+        answers.append(_OUTPUTS.format(*places.take(5)))
+    heading = f"WITH {', '.join(ctes)} " if ctes else ""
+    return (heading + " UNION ALL ".join(answers)).encode()
+
+
+def parts_of(changes: ChangeSet) -> tuple[list[Parameter], tuple[Part, ...]]:
+    """Returns the arrays of a change set's hot rows, and the parts that write them."""
+    parameters: list[Parameter] = []
+    parts = []
+    for part in PARTS:
+        rows: Sequence[Any] = getattr(changes, part.name)
+        if part.name == "results":
+            rows = _last_of_each(rows)
+        if rows:
+            parts.append(part)
+            parameters += [column.collect(rows) for column in part.columns]
+    return parameters, tuple(parts)
+
+
+def _last_of_each(results: Sequence[StageResult]) -> list[StageResult]:
+    """A statement may write a row once only; of several results of one stage the last counts."""
+    return list({(one.run_id, one.stage_number, one.generation): one for one in results}.values())
+
+
+def arrays_of(types: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Parameter]:
+    """Turns rows into one array for each column.
+
+    Args:
+        types: The columns' element types.
+        rows: Each with a value for each type.
+    """
+    columns = list(zip(*rows, strict=True)) or [()] * len(types)
+    return [array(name, values) for name, values in zip(types, columns, strict=True)]
+
+
+def insert_rows(shape: RowShape) -> bytes:
+    """Builds the plain insertion of many rows of a table, one array for each column."""
+    columns = shape.columns
+    places = [f"${number}" for number in range(1, len(columns) + 1)]
+    values = ", ".join(column.of("new") for column in columns)
+    return (
+        f"INSERT INTO {shape.table} ({shape.names}) SELECT {values} FROM {_unnest(columns, places)}".encode()
+    )

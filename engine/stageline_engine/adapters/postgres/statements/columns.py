@@ -1,0 +1,226 @@
+"""The columns of the tables that batches write, in the order of the rows' fields, each with its array type."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from stageline_engine.adapters.postgres.arrays import Parameter, array
+from stageline_engine.events import StageError
+from stageline_engine.model.run import RunError
+from stageline_engine.records import RunPayload, StageResult
+
+
+class Column:
+    """One column.
+
+    Attributes:
+        name: In the table.
+        type: PostgreSQL's name of it.
+        mutable: Whether an update writes it.
+        key: Whether an update or a deletion finds the row by it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type_: str,
+        *,
+        mutable: bool = False,
+        key: bool = False,
+        get: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Describes the column; ``get`` reads its value from a row where that is not the field of its name."""
+        self.name = name
+        self.type = type_
+        self.mutable = mutable
+        self.key = key
+        self._get = get or attrgetter(name)
+
+    @property
+    def array_type(self) -> str:
+        """The element type of the array that carries it; some travel as text and are cast."""
+        return "text" if self.type in {"numeric", "jsonb"} else self.type
+
+    def of(self, alias: str) -> str:
+        """The SQL of its value in an unnested array."""
+        cast = "" if self.type == self.array_type else f"::{self.type}"
+        return f"{alias}.{self.name}{cast}"
+
+    def collect(self, rows: Iterable[Any]) -> Parameter:
+        """Makes the array of this column's values."""
+        return array(self.array_type, map(self._get, rows))
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """A table with its columns."""
+
+    table: str
+    columns: Sequence[Column]
+
+    @property
+    def names(self) -> str:
+        """The columns' names as SQL."""
+        return ", ".join(column.name for column in self.columns)
+
+    def qualified(self, alias: str) -> str:
+        """The columns' names as SQL, each with an alias."""
+        return ", ".join(f"{alias}.{column.name}" for column in self.columns)
+
+
+def _error(row: Any) -> bytes | None:
+    error: RunError | StageError | None = row.error
+    return None if error is None else orjson.dumps(error)
+
+
+def _metrics(row: StageResult) -> bytes:
+    return orjson.dumps(dict(row.metrics)) if row.metrics else b"{}"
+
+
+def _output(row: StageResult) -> bytes | None:
+    return None if row.output is None else row.output.encode()
+
+
+def _output_bytes(row: StageResult) -> int:
+    return 0 if row.output is None else len(row.output.encode())
+
+
+def _input(row: RunPayload) -> bytes:
+    return row.input.encode()
+
+
+def _config(row: RunPayload) -> bytes:
+    return row.config.encode()
+
+
+def _labels(row: RunPayload) -> str:
+    return orjson.dumps(dict(row.labels)).decode() if row.labels else "{}"
+
+
+RUNS = RowShape(
+    "runs",
+    (
+        Column("id", "uuid", key=True),
+        Column("namespace", "text"),
+        Column("workflow_name", "text"),
+        Column("workflow_version", "integer"),
+        Column("state", "text", mutable=True),
+        Column("priority", "integer", mutable=True),
+        Column("current_group", "integer", mutable=True),
+        Column("open_stages", "integer", mutable=True),
+        Column("failed_stages", "integer", mutable=True),
+        Column("event_sequence", "bigint", mutable=True),
+        Column("version", "bigint"),
+        Column("created_at", "timestamptz"),
+        Column("started_at", "timestamptz", mutable=True),
+        Column("ended_at", "timestamptz", mutable=True),
+        Column("error", "json", mutable=True, get=_error),
+        Column("total_cost", "numeric", mutable=True, get=lambda run: format(run.total_cost, "f")),
+        Column("total_tokens", "bigint", mutable=True),
+    ),
+)
+
+STAGES = RowShape(
+    "stages",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("number", "integer", key=True),
+        Column("stage_id", "text"),
+        Column("group_number", "integer"),
+        Column("state", "text", mutable=True),
+        Column("generation", "integer", mutable=True),
+        Column("attempt", "integer", mutable=True),
+        Column("delivery", "integer", mutable=True),
+        Column("lease_epoch", "bigint", mutable=True),
+        Column("recorded_token", "uuid", mutable=True),
+        Column("version", "bigint"),
+        Column("created_at", "timestamptz", mutable=True),
+        Column("started_at", "timestamptz", mutable=True),
+        Column("ended_at", "timestamptz", mutable=True),
+    ),
+)
+
+JOBS = RowShape(
+    "jobs",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("stage_number", "integer", key=True),
+        Column("route_id", "integer"),
+        Column("kind", "text", mutable=True),
+        Column("state", "text", mutable=True),
+        Column("priority", "integer", mutable=True),
+        Column("available_at", "timestamptz", mutable=True),
+        Column("generation", "integer", mutable=True),
+        Column("lease_epoch", "bigint", mutable=True),
+        Column("version", "bigint"),
+        Column("lease_token", "uuid", mutable=True),
+        Column("session_id", "uuid", mutable=True),
+    ),
+)
+
+STAGE_RESULTS = RowShape(
+    "stage_results",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("stage_number", "integer", key=True),
+        Column("generation", "integer", key=True),
+        Column("output", "json", mutable=True, get=_output),
+        Column("output_bytes", "integer", mutable=True, get=_output_bytes),
+        Column("metrics", "json", mutable=True, get=_metrics),
+        Column("error", "json", mutable=True, get=_error),
+    ),
+)
+
+EVENTS = RowShape(
+    "events",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("sequence", "bigint", key=True),
+        Column("type", "text"),
+        Column("payload", "json"),
+        Column("occurred_at", "timestamptz"),
+        Column("causation_id", "uuid"),
+    ),
+)
+
+RUN_PAYLOADS = RowShape(
+    "run_payloads",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("input", "json", get=_input),
+        Column("config", "json", get=_config),
+        Column("labels", "jsonb", get=_labels),
+    ),
+)
+
+IDEMPOTENCY_KEYS = RowShape(
+    "idempotency_keys",
+    (
+        Column("namespace", "text", key=True),
+        Column("command", "text", key=True),
+        Column("key", "text", key=True),
+        Column("fingerprint", "bytea"),
+        Column("result", "json"),
+        Column("created_at", "timestamptz"),
+    ),
+)
+
+SESSIONS = RowShape(
+    "sessions",
+    (
+        Column("id", "uuid", key=True),
+        Column("namespace", "text"),
+        Column("worker_name", "text"),
+        Column("server_id", "text"),
+        Column("slots", "integer"),
+        Column("sdk", "text"),
+        Column("connected_at", "timestamptz"),
+        Column("expires_at", "timestamptz"),
+        Column("labels", "jsonb", get=_labels),
+        Column("ended_at", "timestamptz"),
+        Column("end_reason", "text"),
+    ),
+)

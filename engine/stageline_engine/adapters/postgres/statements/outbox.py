@@ -1,0 +1,64 @@
+"""Events on their way to a sink."""
+
+# ruff: noqa: S608 -- what is put together here are our own column names, never a value
+
+from stageline_engine.adapters.postgres.statements.columns import EVENTS
+
+CLAIM_OUTBOX = f"""
+    WITH due AS (
+        SELECT run_id, published_sequence, pending_sequence, due_at, tries
+        FROM outbox
+        WHERE NOT dead AND due_at <= $1
+        ORDER BY due_at, run_id
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ), placed AS (
+        SELECT due.*, coalesce(
+            sum(pending_sequence - published_sequence)
+                OVER (ORDER BY due_at, run_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0
+        ) AS events_before
+        FROM due
+    ), chosen AS (
+        SELECT * FROM placed WHERE events_before < $2
+    ), claimed AS (
+        UPDATE outbox SET locked_until = $3, due_at = $3 FROM chosen WHERE outbox.run_id = chosen.run_id
+    )
+    SELECT chosen.tries, {EVENTS.qualified("event")}
+    FROM chosen
+    CROSS JOIN LATERAL (
+        SELECT {EVENTS.names} FROM events
+        WHERE events.run_id = chosen.run_id AND events.sequence > chosen.published_sequence
+        ORDER BY events.sequence
+        LIMIT ($2 - chosen.events_before)::bigint
+    ) AS event
+    ORDER BY chosen.due_at, chosen.run_id, event.sequence""".encode()
+"""Claims streams with unpublished events for a time, those that have waited longest first, and reads their next events."""
+
+SETTLE_OUTBOX = b"""
+    WITH settlement AS (
+        SELECT given.*, stream.pending_sequence
+        FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::integer[], $5::timestamptz[], $6::boolean[],
+                    $7::text[])
+             AS given (run_id, locked_until, published_up_to, tries, next_try_at, dead, last_error)
+        JOIN outbox AS stream ON stream.run_id = given.run_id AND stream.locked_until = given.locked_until
+        ORDER BY given.run_id
+        FOR UPDATE OF stream
+    ), finished AS (
+        DELETE FROM outbox AS stream USING settlement
+        WHERE stream.run_id = settlement.run_id AND settlement.pending_sequence <= settlement.published_up_to
+    )
+    UPDATE outbox AS stream
+    SET published_sequence = settlement.published_up_to,
+        due_at = coalesce(
+            settlement.next_try_at,
+            (SELECT event.occurred_at FROM events AS event
+             WHERE event.run_id = settlement.run_id AND event.sequence = settlement.published_up_to + 1),
+            stream.due_at
+        ),
+        locked_until = NULL,
+        tries = settlement.tries,
+        dead = settlement.dead,
+        last_error = settlement.last_error
+    FROM settlement
+    WHERE stream.run_id = settlement.run_id AND settlement.pending_sequence > settlement.published_up_to"""
+"""Notes how far claimed streams were published. A claim is known by its time; one that was taken anew is left alone."""

@@ -1,0 +1,75 @@
+"""Sessions. Every write expects a living one: an ended session never lives again."""
+
+# ruff: noqa: S608 -- what is put together here are our own column names, never a value
+
+from stageline_engine.adapters.postgres.statements.changes import insert_rows
+from stageline_engine.adapters.postgres.statements.columns import SESSIONS
+
+OPEN_SESSION = insert_rows(SESSIONS)
+"""Stores a new session."""
+
+RESUME_SESSION = b"""
+    UPDATE sessions SET server_id = $3, connected_at = $4, expires_at = $5
+    WHERE id = $1 AND namespace = $2 AND ended_at IS NULL
+    RETURNING 1"""
+"""Binds a living session to a new stream."""
+
+RENEW_SESSIONS = b"""
+    UPDATE sessions SET expires_at = $3
+    WHERE id = ANY($1) AND server_id = $2 AND ended_at IS NULL
+    RETURNING id"""
+"""Extends living sessions of one server."""
+
+END_SESSION = b"""
+    UPDATE sessions SET ended_at = $3, end_reason = $4
+    WHERE id = $1 AND server_id = $2 AND ended_at IS NULL
+      AND NOT EXISTS (SELECT FROM jobs WHERE jobs.state = 'LEASED' AND jobs.session_id = sessions.id)
+    RETURNING 1"""
+"""Ends a living session that holds nothing."""
+
+EXPIRE_SESSIONS = b"""
+    WITH due AS (
+        SELECT id, expires_at FROM sessions
+        WHERE ended_at IS NULL AND expires_at <= $1
+        ORDER BY expires_at, id
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ), expired AS (
+        UPDATE sessions SET ended_at = $1, end_reason = 'TIMED_OUT' FROM due WHERE sessions.id = due.id
+    )
+    SELECT expires_at, id FROM due"""
+"""Ends living sessions whose time is over."""
+
+ENDED_HOLDERS = b"""
+    WITH RECURSIVE holder (session_id) AS (
+        (SELECT session_id FROM jobs WHERE state = 'LEASED' ORDER BY session_id LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT job.session_id FROM jobs AS job
+            WHERE job.state = 'LEASED' AND job.session_id > holder.session_id
+            ORDER BY job.session_id
+            LIMIT 1
+        )
+        FROM holder
+        WHERE holder.session_id IS NOT NULL
+    )
+    SELECT session.expires_at, session.id
+    FROM holder JOIN sessions AS session ON session.id = holder.session_id
+    WHERE session.ended_at IS NOT NULL
+    ORDER BY session.expires_at, session.id
+    LIMIT $1
+    FOR UPDATE OF session SKIP LOCKED"""
+"""Locks and reads ended sessions that still hold jobs: leased to them at the moment they ended. One index probe for each holder."""
+
+HELD_LEASES = b"""
+    SELECT run_id, stage_number, lease_token FROM jobs
+    WHERE state = 'LEASED' AND session_id = $1
+    ORDER BY run_id, stage_number"""
+"""Reads the leases that a session holds."""
+
+LIST_SESSIONS = f"""
+    SELECT {SESSIONS.names} FROM sessions
+    WHERE namespace = $1 AND ($2 OR ended_at IS NULL)
+    ORDER BY id DESC
+    LIMIT $3""".encode()
+"""Reads sessions of a namespace, the newest first."""

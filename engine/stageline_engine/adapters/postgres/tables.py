@@ -1,0 +1,302 @@
+"""The tables, for migrations and for people. The hot paths are the SQL in ``statements``; a test compares the two.
+
+Times are timestamptz. States are text with a CHECK, so that a new one is a new constraint and no table rewrite. Payloads
+are json, which keeps every byte (``docs/decisions/0006``). Every constraint has a name, and those of the rows repeat what
+the ``check_*`` functions of ``model`` say.
+
+Tables keyed by a run have no foreign key to it: they are written only under the run's lock, by statements that create
+both, and a key would cost a look-up and a tuple lock for each row (measured: a fifth of the throughput).
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB
+
+from stageline_engine.model.job import JobKind, JobState
+from stageline_engine.model.run import RunState
+from stageline_engine.model.stage import StageState
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Rows that are updated once or twice after their insertion: room on the page keeps such an update out of the indexes.
+_UPDATED_SELDOM = {"fillfactor": 80}
+# A heartbeat updates no indexed column, so it stays on its page as long as there is room.
+_UPDATED_OFTEN = {"fillfactor": 50}
+# A queue: each row is deleted soon, so vacuum by count of dead rows, not by share, and without pauses.
+_QUEUE = {
+    "fillfactor": 70,
+    "autovacuum_vacuum_scale_factor": 0,
+    "autovacuum_vacuum_threshold": 2000,
+    "autovacuum_vacuum_cost_delay": 0,
+}
+
+
+# Names compare by code points whatever the database's locale: a listing has one order everywhere, and it is faster.
+Name = Text(collation="C")
+
+
+def _quoted(values: list[str]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    """The CHECK that a text column holds one of an enum's values."""
+    return CheckConstraint(
+        f"{column} IN ({_quoted([value.value for value in values])})", name=f"{column}_known"
+    )
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+_RUN_ENDED = f"state IN ({_quoted([state.value for state in RunState if state.terminal])})"
+_STAGE_ENDED = f"state IN ({_quoted([state.value for state in StageState if state.terminal])})"
+
+workflow_versions = Table(
+    "workflow_versions",
+    metadata,
+    Column("namespace", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("definition", JSON, nullable=False),
+    _time("created_at"),
+    UniqueConstraint("namespace", "name", "digest"),
+    CheckConstraint("version >= 1", name="version_positive"),
+)
+
+stage_routes = Table(
+    "stage_routes",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("namespace", Name, nullable=False),
+    Column("workflow_name", Name, nullable=False),
+    Column("workflow_version", Integer, nullable=False),
+    Column("stage_number", Integer, nullable=False),
+    Column("stage_id", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["namespace", "workflow_name", "workflow_version"],
+        ["workflow_versions.namespace", "workflow_versions.name", "workflow_versions.version"],
+        ondelete="CASCADE",
+    ),
+    UniqueConstraint(
+        "namespace", "workflow_name", "workflow_version", "stage_number", name="uq_stage_routes_stage"
+    ),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("namespace", Name, nullable=False),
+    Column("workflow_name", Name, nullable=False),
+    Column("workflow_version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("current_group", Integer, nullable=False),
+    Column("open_stages", Integer, nullable=False),
+    Column("failed_stages", Integer, nullable=False),
+    Column("event_sequence", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    _time("created_at"),
+    _time("started_at", nullable=True),
+    _time("ended_at", nullable=True),
+    Column("error", JSON),
+    Column("total_cost", Numeric, nullable=False),
+    Column("total_tokens", BigInteger, nullable=False),
+    _one_of("state", RunState),
+    CheckConstraint(f"(ended_at IS NOT NULL) = ({_RUN_ENDED})", name="ended_at_iff_ended"),
+    CheckConstraint(
+        "state NOT IN ('COMPLETED', 'FAILED') OR open_stages = 0", name="no_open_stages_when_ended"
+    ),
+    CheckConstraint("open_stages >= 0 AND failed_stages >= 0", name="counters_not_negative"),
+    postgresql_with=_UPDATED_SELDOM,
+)
+Index("ix_runs_newest", runs.c.namespace, runs.c.id.desc())
+Index("ix_runs_newest_of_workflow", runs.c.namespace, runs.c.workflow_name, runs.c.id.desc())
+Index(
+    "ix_runs_open",
+    runs.c.namespace,
+    runs.c.id.desc(),
+    postgresql_where=text("state IN ('PENDING', 'RUNNING')"),
+)
+
+run_payloads = Table(
+    "run_payloads",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("input", JSON, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("labels", JSONB, nullable=False),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("stage_id", Text, nullable=False),
+    Column("group_number", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("delivery", Integer, nullable=False),
+    Column("lease_epoch", BigInteger, nullable=False),
+    Column("recorded_token", Uuid),
+    Column("version", BigInteger, nullable=False),
+    _time("created_at"),
+    _time("started_at", nullable=True),
+    _time("ended_at", nullable=True),
+    _one_of("state", StageState),
+    CheckConstraint(f"(ended_at IS NOT NULL) = ({_STAGE_ENDED})", name="ended_at_iff_ended"),
+    CheckConstraint("state <> 'RUNNING' OR lease_epoch > 0", name="leased_when_running"),
+    postgresql_with=_UPDATED_SELDOM,
+)
+
+stage_results = Table(
+    "stage_results",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("stage_number", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("output", JSON),
+    Column("output_bytes", Integer, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("error", JSON),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("stage_number", Integer, primary_key=True),
+    Column("route_id", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    _time("available_at"),
+    Column("generation", Integer, nullable=False),
+    Column("lease_epoch", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("lease_token", Uuid),
+    Column("session_id", Uuid),
+    _one_of("kind", JobKind),
+    _one_of("state", JobState),
+    CheckConstraint(
+        "(state = 'LEASED') = (lease_token IS NOT NULL) AND (state = 'LEASED') = (session_id IS NOT NULL)",
+        name="lease_iff_leased",
+    ),
+    postgresql_with=_QUEUE,
+)
+Index(
+    "ix_jobs_ready",
+    jobs.c.route_id,
+    jobs.c.priority.desc(),
+    jobs.c.run_id,
+    jobs.c.stage_number,
+    postgresql_where=text("state = 'READY'"),
+)
+Index("ix_jobs_delayed", jobs.c.available_at, postgresql_where=text("state = 'DELAYED'"))
+Index("ix_jobs_leased", jobs.c.session_id, postgresql_where=text("state = 'LEASED'"))
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    _time("occurred_at"),
+    Column("causation_id", Uuid, nullable=False),
+)
+
+# A row exists exactly while its run has events that no sink has taken. ``due_at`` is when the stream may be claimed next.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("published_sequence", BigInteger, nullable=False),
+    Column("pending_sequence", BigInteger, nullable=False),
+    _time("due_at"),
+    _time("locked_until", nullable=True),
+    Column("tries", Integer, nullable=False),
+    Column("dead", Boolean, nullable=False),
+    Column("last_error", Text, nullable=False),
+    CheckConstraint("published_sequence < pending_sequence", name="something_pending"),
+    postgresql_with=_QUEUE,
+)
+Index("ix_outbox_due", outbox.c.due_at, outbox.c.run_id, postgresql_where=text("NOT dead"))
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("namespace", Name, primary_key=True),
+    Column("command", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("result", JSON, nullable=False),
+    _time("created_at"),
+)
+Index("ix_idempotency_keys_age", idempotency_keys.c.created_at)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("namespace", Name, nullable=False),
+    Column("worker_name", Text, nullable=False),
+    Column("server_id", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("sdk", Text, nullable=False),
+    _time("connected_at"),
+    _time("expires_at"),
+    Column("labels", JSONB, nullable=False),
+    _time("ended_at", nullable=True),
+    Column("end_reason", Text, nullable=False),
+    postgresql_with=_UPDATED_OFTEN,
+)
+Index("ix_sessions_newest", sessions.c.namespace, sessions.c.id.desc())
+Index("ix_sessions_living", sessions.c.id, postgresql_where=text("ended_at IS NULL"))
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("stage_number", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    _time("logged_at"),
+)
+Index("ix_logs_of_run", logs.c.run_id, logs.c.id)

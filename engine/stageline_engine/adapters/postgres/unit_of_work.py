@@ -1,0 +1,211 @@
+"""One of the kernel's transactions: one round trip to lock and read, one to write and commit."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.numeric import Int4
+
+from stageline_engine.adapters.postgres import rows
+from stageline_engine.adapters.postgres.arrays import array
+from stageline_engine.adapters.postgres.inputs import InputReader
+from stageline_engine.adapters.postgres.pipeline import Pipeline, Rows, Sent
+from stageline_engine.adapters.postgres.statements import changes as write
+from stageline_engine.adapters.postgres.statements import jobs, outbox, runs, sessions
+from stageline_engine.adapters.postgres.statements.columns import IDEMPOTENCY_KEYS, RUN_PAYLOADS
+from stageline_engine.decide.lease import Urgency
+from stageline_engine.model.job import JobRow
+from stageline_engine.model.stage import StageRow
+from stageline_engine.ports import (
+    ALL_STAGES,
+    Claim,
+    ClaimedJob,
+    InputRequest,
+    JobInputs,
+    LoadedRun,
+    OutboxBatch,
+    OutboxSettlement,
+    Selection,
+)
+from stageline_engine.records import ChangeSet, JobKey, KeyRecord
+
+KeyName = tuple[str, str, str]
+
+_SETTLEMENT_TYPES = ("uuid", "timestamptz", "bigint", "integer", "timestamptz", "boolean", "text")
+
+
+class PostgresUnitOfWork:
+    """The UnitOfWork port. See there for what each method promises."""
+
+    def __init__(self, pipeline: Pipeline, *, outbox: bool) -> None:
+        """Takes the transaction, and whether events are kept for a sink."""
+        self._pipeline = pipeline
+        self._outbox = outbox
+
+    async def load_runs(self, wanted: Mapping[UUID, Selection]) -> Sequence[LoadedRun]:
+        """Locks runs in id order and reads them with the selected stages."""
+        if not wanted:
+            return []
+        pipeline = self._pipeline
+        locked = await pipeline.send(runs.LOCK_RUNS, [array("uuid", wanted)])
+        sent = [await pipeline.send(*statement) for statement in _stage_statements(wanted)]
+        found = [rows.run_row(values) for values in await pipeline.rows(locked)]
+        stages, live = _by_run([values for cursor in sent for values in await pipeline.rows(cursor)])
+        return [LoadedRun(run, stages.get(run.id, ()), live.get(run.id, ())) for run in found]
+
+    async def load_outputs(
+        self, wanted: Mapping[UUID, Collection[int]], bytes_max: int
+    ) -> Mapping[JobKey, str]:
+        """Reads outputs of completed stages that are no longer than ``bytes_max``."""
+        keys = [(run_id, number) for run_id, numbers in wanted.items() for number in numbers]
+        parameters = [*write.arrays_of(("uuid", "integer"), keys), Int4(bytes_max)]
+        found = await self._pipeline.fetch(runs.LOAD_OUTPUTS, parameters)
+        return {(run_id, number): output for run_id, number, output in found}
+
+    async def claim_jobs(self, route_ids: Sequence[int], limit: int) -> Claim:
+        """Locks the most urgent ready jobs of these routes, passing over runs that others have locked."""
+        found = await self._pipeline.fetch(jobs.CLAIM_JOBS, [array("integer", route_ids), Int4(limit)])
+        claimed = [_claimed(values[1:]) for values in found if values[1] is not None]
+        return Claim(claimed, contended=len(claimed) < limit and found[0][0] > len(claimed))
+
+    async def queue_heads(self, route_ids: Collection[int]) -> Mapping[int, Urgency]:
+        """Returns the most urgent ready job of each route that has one."""
+        found = await self._pipeline.fetch(jobs.QUEUE_HEADS, [array("integer", route_ids)])
+        return {route_id: rows.urgency(*head) for route_id, *head in found}
+
+    async def reserve_keys(self, keys: Collection[KeyName]) -> Mapping[KeyName, KeyRecord | None]:
+        """Reserves keys until the transaction ends, leaving out those that others hold."""
+        names = [key for key in keys if _storable(key)]
+        reserved: dict[KeyName, KeyRecord | None] = {key: None for key in keys if not _storable(key)}
+        if not names:
+            return reserved
+        locked = await self._pipeline.send(runs.LOCK_KEYS, [array("bigint", map(_lock_number, names))])
+        stored = await self._pipeline.send(runs.READ_KEYS, write.arrays_of(("text", "text", "text"), names))
+        reserved |= {names[position - 1]: None for (position,) in await self._pipeline.rows(locked)}
+        for record in map(rows.key_record, await self._pipeline.rows(stored)):
+            key = (record.namespace, record.command, record.key)
+            if key in reserved:
+                reserved[key] = record
+        return reserved
+
+    async def expire_sessions(self, now: datetime, limit: int) -> Sequence[UUID]:
+        """Ends sessions whose time is over, and finds ended ones that still hold jobs."""
+        expired = await self._pipeline.send(sessions.EXPIRE_SESSIONS, [now, Int4(limit)])
+        holders = await self._pipeline.send(sessions.ENDED_HOLDERS, [Int4(limit)])
+        found = {id_: expires_at for expires_at, id_ in await self._pipeline.rows(expired)}
+        for expires_at, id_ in await self._pipeline.rows(holders):
+            if len(found) < limit:
+                found[id_] = expires_at
+        return sorted(found, key=lambda id_: (found[id_], id_))
+
+    async def jobs_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[JobKey]:
+        """Returns the jobs leased by these sessions."""
+        found = await self._pipeline.fetch(jobs.JOBS_OF_SESSIONS, [array("uuid", session_ids)])
+        return [(run_id, number) for run_id, number in found]
+
+    async def promote_jobs(self, now: datetime, limit: int) -> tuple[Sequence[int], datetime | None]:
+        """Makes delayed jobs ready whose time has come, passing over runs that others have locked."""
+        promoted = await self._pipeline.send(jobs.PROMOTE_JOBS, [now, Int4(limit)])
+        waiting = await self._pipeline.send(jobs.NEXT_DELAYED)
+        routes = [route_id for (route_id,) in await self._pipeline.rows(promoted)]
+        ((next_available_at,),) = await self._pipeline.rows(waiting)
+        return routes, next_available_at
+
+    async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
+        """Takes streams that are due until a time, passing over what another flusher has."""
+        found = await self._pipeline.fetch(outbox.CLAIM_OUTBOX, [now, Int4(limit), locked_until])
+        return [
+            OutboxBatch(run_id, [rows.event_row(values) for _, *values in stream], tries)
+            for (run_id, tries), stream in _grouped(found)
+        ]
+
+    async def settle_outbox(self, settlements: Sequence[OutboxSettlement]) -> None:
+        """Notes what became of claimed streams and frees them."""
+        given = [
+            (
+                one.run_id,
+                one.locked_until,
+                one.published_up_to,
+                one.tries,
+                one.next_try_at,
+                one.dead,
+                one.last_error,
+            )
+            for one in settlements
+        ]
+        if given:
+            await self._pipeline.send(outbox.SETTLE_OUTBOX, write.arrays_of(_SETTLEMENT_TYPES, given))
+
+    async def commit(self, changes: ChangeSet, inputs: Sequence[InputRequest] = ()) -> Sequence[JobInputs]:
+        """Writes everything or nothing, reads what leased jobs need, and ends the transaction."""
+        pipeline, reader = self._pipeline, InputReader(inputs, changes)
+        parameters, parts = write.parts_of(changes)
+        if changes.payloads:
+            payloads = [column.collect(changes.payloads) for column in RUN_PAYLOADS.columns]
+            await pipeline.send(runs.INSERT_PAYLOADS, payloads)
+        if changes.keys:
+            keys = [column.collect(changes.keys) for column in IDEMPOTENCY_KEYS.columns]
+            await pipeline.send(runs.INSERT_KEYS, keys)
+        written: Sent | None = None
+        if parts or reader.wants_payloads:
+            statement = write.write_changes(
+                parts, outbox=self._outbox, payloads=reader.wants_payloads, outputs=reader.wants_outputs
+            )
+            written = await pipeline.send(statement, parameters + reader.parameters())
+        if pipeline.begun:
+            await pipeline.commit()
+        return reader.answers(await pipeline.rows(written) if written else [])
+
+
+def _stage_statements(wanted: Mapping[UUID, Selection]) -> list[tuple[bytes, list[Any]]]:
+    """What to ask for the selected stages: whole runs, and single stages."""
+    whole = [run_id for run_id, numbers in wanted.items() if numbers >= ALL_STAGES]
+    single = [
+        (run_id, number)
+        for run_id, numbers in wanted.items()
+        if not numbers >= ALL_STAGES
+        for number in numbers
+    ]
+    statements: list[tuple[bytes, list[Any]]] = []
+    if whole:
+        statements.append((runs.LOAD_ALL_STAGES, [array("uuid", whole)]))
+    if single:
+        statements.append((runs.LOAD_STAGES, list(write.arrays_of(("uuid", "integer"), single))))
+    return statements
+
+
+def _by_run(found: Rows) -> tuple[dict[UUID, list[StageRow]], dict[UUID, list[JobRow]]]:
+    """Stages and their live jobs by run."""
+    stages: dict[UUID, list[StageRow]] = {}
+    live: dict[UUID, list[JobRow]] = {}
+    for values in found:
+        run_id, job = values[0], values[rows.STAGE_WIDTH :]
+        stages.setdefault(run_id, []).append(rows.stage_row(values[: rows.STAGE_WIDTH]))
+        if job[0] is not None:
+            live.setdefault(run_id, []).append(rows.job_row(job))
+    return stages, live
+
+
+def _claimed(values: tuple[Any, ...]) -> ClaimedJob:
+    run, rest = values[: rows.RUN_WIDTH], values[rows.RUN_WIDTH :]
+    stage, job = rest[: rows.STAGE_WIDTH], rest[rows.STAGE_WIDTH :]
+    return ClaimedJob(rows.run_row(run), rows.stage_row(stage), rows.job_row(job))
+
+
+def _grouped(found: Rows) -> list[tuple[tuple[UUID, int], list[tuple[Any, ...]]]]:
+    """Events by stream, in the order in which they came."""
+    return [(key, list(stream)) for key, stream in groupby(found, key=lambda values: (values[1], values[0]))]
+
+
+def _storable(key: KeyName) -> bool:
+    """Whether PostgreSQL can hold a key at all; one that it cannot is as good as new, and is refused by the caller."""
+    return not any("\0" in part for part in key)
+
+
+def _lock_number(key: KeyName) -> int:
+    """The number of a key's advisory lock. Two keys of one number would only wait for each other."""
+    digest = hashlib.blake2b("\0".join(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

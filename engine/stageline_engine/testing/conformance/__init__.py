@@ -1,0 +1,56 @@
+"""What every adapter must do, as suites to run on it. ``docs/conformance.md`` says how.
+
+A suite is a class of async test methods. An adapter's own tests subclass it, give it a fresh backend, and name the class
+``Test…``, so that pytest (with pytest-asyncio in auto mode) or any other runner finds it.
+"""
+
+from stageline_engine.testing.conformance.base import Conformance
+from stageline_engine.testing.conformance.commits import CommitConformance
+from stageline_engine.testing.conformance.flow import FlowConformance
+from stageline_engine.testing.conformance.keys import KeyConformance
+from stageline_engine.testing.conformance.logs import LogConformance
+from stageline_engine.testing.conformance.outbox import OutboxConformance
+from stageline_engine.testing.conformance.queries import QueryConformance
+from stageline_engine.testing.conformance.queue import QueueConformance
+from stageline_engine.testing.conformance.races import RaceConformance
+from stageline_engine.testing.conformance.registry import RegistryConformance
+from stageline_engine.testing.conformance.sessions import SessionConformance
+from stageline_engine.testing.conformance.sources import ClockConformance, IdConformance, SinkConformance
+from stageline_engine.testing.conformance.transactions import TransactionConformance
+from stageline_engine.testing.conformance.transport import TransportConformance
+
+SUITES: tuple[type[Conformance], ...] = (
+    CommitConformance,
+    FlowConformance,
+    KeyConformance,
+    LogConformance,
+    OutboxConformance,
+    QueryConformance,
+    QueueConformance,
+    RaceConformance,
+    RegistryConformance,
+    SessionConformance,
+    TransactionConformance,
+    TransportConformance,
+)
+"""Those of the stores: an adapter conforms when every one passes. Clocks, ids and sinks have suites of their own."""
+
+__all__ = [
+    "SUITES",
+    "ClockConformance",
+    "CommitConformance",
+    "Conformance",
+    "FlowConformance",
+    "IdConformance",
+    "KeyConformance",
+    "LogConformance",
+    "OutboxConformance",
+    "QueryConformance",
+    "QueueConformance",
+    "RaceConformance",
+    "RegistryConformance",
+    "SessionConformance",
+    "SinkConformance",
+    "TransactionConformance",
+    "TransportConformance",
+]

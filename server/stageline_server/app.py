@@ -1,0 +1,196 @@
+"""The composition root: one server, put together from its parts, from the first byte to the last."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from stageline.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    run_service_pb2,
+    run_service_pb2_grpc,
+    worker_service_pb2,
+    worker_service_pb2_grpc,
+    workflow_service_pb2,
+    workflow_service_pb2_grpc,
+)
+from stageline_engine import limits
+from stageline_server.dispatch.plane import ControlPlane
+from stageline_server.dispatch.ports import Ports
+from stageline_server.health import HealthMonitor
+from stageline_server.services.admin import KEEPALIVE_INTERVAL_MIN, AdminService
+from stageline_server.services.runs import RunService
+from stageline_server.services.workflows import WorkflowService
+from stageline_server.settings import Settings
+from stageline_server.shutdown import Shutdown
+from stageline_server.streams.service import WorkerServicer
+
+_log = logging.getLogger(__name__)
+
+SERVICES = (
+    workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
+    run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
+    worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+)
+
+KEEPALIVE_TOLERANCE = timedelta(seconds=5)
+"""A ping that is told to come every 20 s may come somewhat earlier after a pause of its machine."""
+
+KEEPALIVE_INTERVAL = timedelta(seconds=60)
+KEEPALIVE_LIMIT = timedelta(seconds=20)
+"""The server's own pings: a client that is gone without a word is noticed after their sum."""
+
+STOP_LIMIT = timedelta(seconds=1)
+"""What is still open after the drain is cut off after this."""
+
+
+class ListenError(Exception):
+    """The server cannot listen on its address. The message says why, and on which."""
+
+
+class Application:
+    """One server. Give it its ports, start it, and stop it."""
+
+    def __init__(self, settings: Settings, ports: Ports) -> None:
+        """Puts the parts together; nothing runs yet.
+
+        Args:
+            settings: How it is configured.
+            ports: The adapters; opened before, and closed after, by the caller.
+        """
+        self.settings = settings
+        self.shutdown = Shutdown()
+        self.plane = ControlPlane(
+            ports, server_id=f"server-{uuid4().hex}", settings=settings.plane_settings()
+        )
+        self.health = HealthMonitor(ports.queries, self.shutdown, SERVICES, settings.health_interval)
+        self.address = ""
+        self._server = grpc.aio.server(options=_options())
+        self._add_services(ports)
+
+    def _add_services(self, ports: Ports) -> None:
+        workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowService(ports), self._server)
+        run_service_pb2_grpc.add_RunServiceServicer_to_server(
+            RunService(self.plane, self.shutdown), self._server
+        )
+        worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(WorkerServicer(self.plane), self._server)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(self.plane), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.service, self._server)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> str:
+        """Listens and serves.
+
+        Returns:
+            The address with the port that was taken.
+
+        Raises:
+            ListenError: The address is taken, not of this machine, or malformed.
+            StorageUnavailableError: The database is away.
+        """
+        self.address = bind(self._server, self.settings.listen)
+        await self.plane.start()
+        await self.health.look()
+        self.health.start()
+        await self._server.start()
+        _log.info("serving on %s as %s", self.address, self.plane.server_id)
+        return self.address
+
+    async def stop(self, deadline: timedelta | None = None) -> None:
+        """Drains, then ends everything: workers report what they hold, and go elsewhere.
+
+        Args:
+            deadline: How long the drain may take; the setting ``drain_deadline`` unless given. Zero ends at once.
+        """
+        limit = self.settings.drain_deadline if deadline is None else deadline
+        self.shutdown.begin()
+        refusing = asyncio.create_task(self._server.stop(limit.total_seconds()))
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.plane.drain(), limit.total_seconds())
+            await refusing
+        finally:
+            refusing.cancel()
+            await self.end()
+
+    async def end(self) -> None:
+        """Ends everything at once, without a drain. Safe at any time after the creation."""
+        self.shutdown.begin()
+        await self._server.stop(STOP_LIMIT.total_seconds())
+        await self.plane.stop()
+        await self.health.stop()
+        _log.info("stopped")
+
+
+def bind(server: grpc.aio.Server, listen: str) -> str:
+    """Takes the address for a server.
+
+    Returns:
+        The address, with the port that was chosen where port 0 was asked for.
+
+    Raises:
+        ListenError: It is taken, not of this machine, or malformed.
+    """
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        reason = _why_not(listen) or "the address could not be bound"
+        raise ListenError(f"cannot listen on {listen}: {reason}") from error
+    if listen.startswith("unix:"):
+        return listen
+    return f"{listen.rpartition(':')[0]}:{port}"
+
+
+def check_free(listen: str) -> None:
+    """Tells early, before slow things begin, that an address cannot be listened on.
+
+    Raises:
+        ListenError: It is taken, not of this machine, or malformed.
+    """
+    reason = _why_not(listen)
+    if reason:
+        raise ListenError(f"cannot listen on {listen}: {reason}")
+
+
+def _why_not(listen: str) -> str:
+    """Asks the operating system for the reason that gRPC keeps to itself; empty where it knows none."""
+    if listen.startswith("unix:"):
+        return ""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        return "the address must be host:port"
+    try:
+        with socket.create_server((host.strip("[]"), int(port)), family=_family(host)):
+            return ""
+    except (OSError, OverflowError) as error:
+        return getattr(error, "strerror", None) or str(error)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+
+
+def _options() -> Sequence[tuple[str, int]]:
+    ping_interval = KEEPALIVE_INTERVAL_MIN - KEEPALIVE_TOLERANCE
+    return (
+        ("grpc.so_reuseport", 0),  # else a second server would share the port, and take half of the calls
+        ("grpc.max_receive_message_length", limits.UNARY_BYTES_MAX),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(ping_interval)),
+        ("grpc.keepalive_time_ms", _milliseconds(KEEPALIVE_INTERVAL)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(KEEPALIVE_LIMIT)),
+    )
+
+
+def _milliseconds(value: timedelta) -> int:
+    return round(value.total_seconds() * 1000)

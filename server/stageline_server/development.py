@@ -1,0 +1,57 @@
+"""The development server: its own PostgreSQL in a folder, migrated and served."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from stageline_server.app import check_free
+from stageline_server.embedded import EmbeddedPostgres
+from stageline_server.schema import migrate
+from stageline_server.serving import Ready, serve, stop_request
+from stageline_server.settings import Settings
+from stageline_server.stores import postgres_ports
+
+DATABASE_FOLDER = "postgres"
+
+
+async def serve_development(settings: Settings, ready: Ready) -> None:
+    """Starts the database, migrates it, serves on it until told to end, and stops it.
+
+    Args:
+        settings: With the ``data_dir`` to use; ``database_url`` is not looked at.
+        ready: Called with the address when the server serves.
+
+    Raises:
+        EmbeddedPostgresError: The database did not come up.
+        ListenError: The address cannot be listened on.
+    """
+    with stop_request() as stop:
+        check_free(settings.listen)
+        keep_out_of_version_control(settings.data_dir)
+        async with supervised_database(settings.data_dir / DATABASE_FOLDER) as dsn:
+            await migrate(dsn)
+            async with postgres_ports(settings, dsn) as ports:
+                await serve(settings, ports, ready, stop)
+
+
+@asynccontextmanager
+async def supervised_database(folder: Path) -> AsyncIterator[str]:
+    """Runs the embedded database for the length of the block, and starts it again when it dies."""
+    async with EmbeddedPostgres(folder) as database:
+        keeper = asyncio.create_task(database.supervise(), name="keep the database up")
+        try:
+            yield database.dsn
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+
+def keep_out_of_version_control(folder: Path) -> None:
+    """Makes the data folder, with a note to git that nothing in it is source. The database tells what cannot be made."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        note = folder / ".gitignore"
+        if not note.exists():
+            note.write_text("*\n", encoding="utf-8")

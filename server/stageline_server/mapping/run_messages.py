@@ -1,0 +1,159 @@
+"""Runs and their stages into messages."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from stageline.v1 import failure_pb2, run_pb2
+from stageline_engine.events import StageError
+from stageline_engine.model.definition import StageDefinition, WorkflowDefinition
+from stageline_engine.model.run import RunError, RunRow, RunState
+from stageline_engine.model.stage import StageState
+from stageline_engine.ports import RunDetails, StageDetails
+from stageline_server.mapping.fields import timestamp_of
+from stageline_server.mapping.payloads import PayloadRoom, joined_output
+
+UNREACHED_STATE = {
+    RunState.PENDING: StageState.PENDING,
+    RunState.RUNNING: StageState.PENDING,
+    RunState.COMPLETED: StageState.PENDING,
+    RunState.FAILED: StageState.SKIPPED,
+    RunState.CANCELLED: StageState.CANCELLED,
+}
+"""What a stage is whose group was never reached, by the state of its run. A completed run has none."""
+
+_KINDS = dict(failure_pb2.FailureKind.items())
+
+
+def run_message(run: RunRow, labels: dict[str, str] | None = None) -> run_pb2.Run:
+    """Returns a run in BASIC view.
+
+    Args:
+        run: The row.
+        labels: Its labels, where they were read.
+    """
+    return run_pb2.Run(
+        run_id=str(run.id),
+        namespace=run.namespace,
+        workflow_name=run.workflow_name,
+        workflow_version=run.workflow_version,
+        state=run_pb2.RunState.Value(f"RUN_STATE_{run.state.value}"),
+        error=_run_error(run.error) if run.error and run.state is RunState.FAILED else None,
+        priority=run.priority,
+        labels=labels,
+        create_time=timestamp_of(run.created_at),
+        start_time=timestamp_of(run.started_at),
+        end_time=timestamp_of(run.ended_at),
+        total_cost_usd=format(run.total_cost, "f"),
+        total_tokens=run.total_tokens,
+        event_sequence=run.event_sequence,
+    )
+
+
+def detailed_run_message(
+    details: RunDetails, definition: WorkflowDefinition, now: datetime, *, full: bool
+) -> run_pb2.Run:
+    """Returns a run with its labels and, in FULL view, with its payloads and all its stages.
+
+    Args:
+        details: The run as it was read; with outputs for the FULL view.
+        definition: Of the run's workflow version: it knows the stages that were never reached.
+        now: The present time.
+        full: Whether FULL is wanted.
+    """
+    message = run_message(details.run, dict(details.payload.labels))
+    message.rerun_count = max((item.stage.generation for item in details.stages), default=1) - 1
+    if not full:
+        return message
+    room = PayloadRoom()
+    message.input.CopyFrom(room.payload(details.payload.input))
+    message.config.CopyFrom(room.payload(details.payload.config))
+    output = run_output(details, definition)
+    if output is not None:
+        message.output.CopyFrom(room.payload(output))
+    message.stages.extend(_stage_messages(details, definition, now, room))
+    return message
+
+
+def run_output(details: RunDetails, definition: WorkflowDefinition) -> bytes | None:
+    """Returns a completed run's output as JSON text; None where there is none."""
+    if details.run.state is not RunState.COMPLETED:
+        return None
+    outputs = {
+        item.stage.stage_id: item.result.output
+        for item in details.stages
+        if item.result is not None and item.result.output is not None
+    }
+    return joined_output([stage.id for stage in definition.groups[-1]], outputs)
+
+
+def _stage_messages(
+    details: RunDetails, definition: WorkflowDefinition, now: datetime, room: PayloadRoom
+) -> Sequence[run_pb2.StageExecution]:
+    reached = {item.stage.number: item for item in details.stages}
+    messages = []
+    for number, group in definition.groups_by_number():
+        stage = definition.stages[number - 1]
+        message = run_pb2.StageExecution(
+            stage_id=stage.id, name=_name(stage), number=number, group_number=group
+        )
+        if number in reached:
+            _fill(message, reached[number], now, room)
+        else:
+            message.state = _stage_state(UNREACHED_STATE[details.run.state])
+            if message.state == run_pb2.STAGE_STATE_PENDING:
+                message.waiting_reason = run_pb2.WAITING_REASON_EARLIER_GROUP
+        messages.append(message)
+    return messages
+
+
+def _name(stage: StageDefinition) -> str:
+    return stage.name or stage.id
+
+
+def _stage_state(state: StageState) -> "run_pb2.StageState.ValueType":
+    return run_pb2.StageState.Value(f"STAGE_STATE_{state.value}")
+
+
+def _fill(message: run_pb2.StageExecution, item: StageDetails, now: datetime, room: PayloadRoom) -> None:
+    stage, result = item.stage, item.result
+    message.MergeFrom(
+        run_pb2.StageExecution(
+            state=_stage_state(stage.state),
+            generation=stage.generation,
+            attempt=stage.attempt,
+            deliveries=stage.delivery,
+            ready_time=timestamp_of(stage.created_at),
+            start_time=timestamp_of(stage.started_at),
+            end_time=timestamp_of(stage.ended_at),
+            worker=item.worker_name,
+        )
+    )
+    if stage.state is StageState.PENDING and item.available_at is not None and item.available_at > now:
+        message.waiting_reason = run_pb2.WAITING_REASON_RETRY_BACKOFF
+        message.next_attempt_time.FromDatetime(item.available_at)
+    if result is None:
+        return
+    if result.output is not None and stage.state is StageState.COMPLETED:
+        message.output.CopyFrom(room.payload(result.output))
+    if result.error is not None and stage.state is not StageState.COMPLETED:
+        message.error.CopyFrom(stage_error_message(result.error))
+    message.metrics.update(result.metrics)
+
+
+def stage_error_message(error: StageError) -> failure_pb2.StageError:
+    """Returns the failure of one attempt."""
+    return failure_pb2.StageError(
+        kind=failure_kind(error.type), type=error.type, message=error.message, stack_trace=error.stack
+    )
+
+
+def _run_error(error: RunError) -> failure_pb2.RunError:
+    return failure_pb2.RunError(
+        kind=failure_kind(error.code), code=error.code, message=error.message, stage_id=error.stage_id
+    )
+
+
+def failure_kind(error_type: str) -> "failure_pb2.FailureKind.ValueType":
+    """Returns who is at fault: the engine's own error types are named as their kinds, all others are the stage's."""
+    number = _KINDS.get(f"FAILURE_KIND_{error_type}", failure_pb2.FAILURE_KIND_UNSPECIFIED)
+    return number or failure_pb2.FAILURE_KIND_APPLICATION

@@ -1,0 +1,99 @@
+"""Requests into the engine's commands and filters. What the engine checks itself is not checked here."""
+
+from stageline.v1 import run_pb2, run_service_pb2
+from stageline_engine import limits
+from stageline_engine.commands import CancelRun, CreateRun
+from stageline_engine.model.run import RunState
+from stageline_engine.ports import RunFilter
+from stageline_server.errors import invalid_field
+from stageline_server.mapping.fields import (
+    json_of,
+    namespace_of,
+    optional_name,
+    required_name,
+    run_id_of,
+    time_of,
+    version_of,
+)
+
+EMPTY_OBJECT = b"{}"
+
+_STATE_NAMES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.RunState.items()}
+
+
+def create_run_command(request: run_service_pb2.CreateRunRequest, namespace: str) -> CreateRun:
+    """Returns the command of one creation.
+
+    Args:
+        request: The request, or one item of a batch.
+        namespace: Where the run is to live.
+
+    Raises:
+        RefusedError: A field breaks the rule of its comment.
+    """
+    if request.annotations:
+        raise invalid_field("annotations", "are not taken by this server yet; leave them out")
+    return CreateRun(
+        namespace=namespace,
+        workflow_name=required_name(request.workflow_name, "workflow_name"),
+        workflow_version=version_of(request.workflow_version),
+        input=json_of(request.input, "input") if request.HasField("input") else EMPTY_OBJECT,
+        config=json_of(request.config, "config") if request.HasField("config") else EMPTY_OBJECT,
+        priority=request.priority if request.HasField("priority") else limits.PRIORITY_DEFAULT,
+        labels=dict(request.labels),
+        idempotency_key=request.request_id,
+    )
+
+
+def cancel_run_command(request: run_service_pb2.CancelRunRequest) -> CancelRun:
+    """Returns the command of a cancellation.
+
+    Raises:
+        RefusedError: A field breaks the rule of its comment.
+    """
+    return CancelRun(
+        namespace=namespace_of(request.namespace),
+        run_id=run_id_of(request.run_id),
+        reason=request.reason,
+        idempotency_key=request.request_id,
+    )
+
+
+def run_filter(request: run_service_pb2.ListRunsRequest) -> RunFilter:
+    """Returns which runs a list is of.
+
+    Raises:
+        RefusedError: A filter breaks the rule of its comment.
+    """
+    if request.labels:
+        raise invalid_field("labels", "are no filter of this server yet; leave them out")
+    return RunFilter(
+        namespace=namespace_of(request.namespace),
+        workflow_name=optional_name(request.workflow_name, "workflow_name"),
+        states=tuple(_state(number) for number in sorted(set(request.states))),
+        created_after=time_of(request.created_after, "created_after")
+        if request.HasField("created_after")
+        else None,
+        created_before=time_of(request.created_before, "created_before")
+        if request.HasField("created_before")
+        else None,
+    )
+
+
+def _state(number: "run_pb2.RunState.ValueType") -> RunState:
+    try:
+        return RunState(_STATE_NAMES.get(number, ""))
+    except ValueError:
+        raise invalid_field("states", f"holds {number}, which is no state of a run") from None
+
+
+def filter_binding(which: RunFilter) -> tuple[object, ...]:
+    """What a page token of a list of runs is bound to."""
+    return (
+        "ListRuns",
+        which.namespace,
+        which.workflow_name,
+        [state.value for state in which.states],
+        which.created_after and which.created_after.isoformat(),
+        which.created_before and which.created_before.isoformat(),
+    )

@@ -1,0 +1,161 @@
+"""How a server is configured: by environment variables, over which the command line's options go.
+
+``docs/configuration.md`` is made from this file.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stageline_engine import limits
+from stageline_server.dispatch.settings import PlaneSettings
+
+PREFIX = "STAGELINE_"
+DEFAULT_PORT = 7460
+
+
+class LogLevel(StrEnum):
+    """How much the server writes to its log."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class LogFormat(StrEnum):
+    """How a line of the log looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The message names each variable, what is wrong with it, and its value's kind."""
+
+
+class Settings(BaseSettings):
+    """Every setting of a server. Durations are seconds, or ISO 8601 text such as ``PT30S``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, validate_default=True, env_ignore_empty=True
+    )
+
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="PostgreSQL 14 or later, as `postgresql://user:password@host:5432/database`. Required by "
+        "`stageline server` and `stageline migrate`; `stageline dev` brings its own database. "
+        "No pooler in between that shares connections between transactions.",
+    )
+    listen: str = Field(
+        default=f"127.0.0.1:{DEFAULT_PORT}",
+        description="Address to listen on: `host:port`, `[::]:port` or `unix:/path`. Port 0 takes any free one. "
+        "There is no authentication yet: listen on other addresses only inside a network that you trust.",
+    )
+    data_dir: Path = Field(
+        default=Path(".stageline"),
+        description="Folder of `stageline dev`: its database and its log. Made if missing.",
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="How much goes to the log.")
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="`text` for people, `json` for one object a line."
+    )
+    drain_deadline: timedelta = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        le=timedelta(hours=24),
+        description="After SIGTERM or Ctrl-C: how long workers may finish what they hold. A second signal ends it at once.",
+    )
+    transaction_connections: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="Database connections for transactions. About as many as the database has cores; "
+        "more make batches smaller, not faster.",
+    )
+    read_connections: int = Field(
+        default=4, ge=1, le=100, description="Database connections for reads. One more listens for hints."
+    )
+    connection_wait: timedelta = Field(
+        default=timedelta(seconds=5),
+        gt=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How long to wait for a database connection before a request is answered with UNAVAILABLE.",
+    )
+    committers: int = Field(
+        default=PlaneSettings().committers,
+        ge=1,
+        le=64,
+        description="Transactions with reports side by side; more than `TRANSACTION_CONNECTIONS` are of no use.",
+    )
+    session_timeout: timedelta = Field(
+        default=limits.SESSION_TIMEOUT,
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="Silence after which a worker is taken for dead and its jobs are handed on.",
+    )
+    heartbeat_interval: timedelta = Field(
+        default=limits.HEARTBEAT_INTERVAL,
+        gt=timedelta(0),
+        le=timedelta(minutes=30),
+        description="How often either side of a worker's stream says something. At most half of `SESSION_TIMEOUT`.",
+    )
+    health_interval: timedelta = Field(
+        default=timedelta(seconds=5),
+        gt=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How often the health service looks whether the database answers.",
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text and not text.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @model_validator(mode="after")
+    def _heartbeats_fit(self) -> Self:
+        if self.heartbeat_interval * 2 > self.session_timeout:
+            raise ValueError(
+                f"{PREFIX}HEARTBEAT_INTERVAL ({self.heartbeat_interval.total_seconds():g} s) must be at most half of "
+                f"{PREFIX}SESSION_TIMEOUT ({self.session_timeout.total_seconds():g} s)"
+            )
+        return self
+
+    def plane_settings(self) -> PlaneSettings:
+        """Returns what concerns the control plane."""
+        return PlaneSettings(
+            session_timeout=self.session_timeout,
+            heartbeat_interval=self.heartbeat_interval,
+            committers=self.committers,
+        )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads the settings from the environment.
+
+    Args:
+        overrides: Values by field name that go over the environment; None leaves a field to it.
+
+    Raises:
+        SettingsError: A value is of the wrong kind or out of its range.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError(_told(error)) from error
+
+
+def _told(error: ValidationError) -> str:
+    """Every fault on a line: the variable, and what is wrong. Values are not shown: one of them is a password."""
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        variable = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else ""
+        lines.append(f"{variable}: {fault['msg']}" if variable else str(fault["msg"]))
+    return "\n".join(lines)

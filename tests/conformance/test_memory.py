@@ -1,0 +1,57 @@
+"""The in-memory adapter conforms."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from stageline_engine.adapters.memory import MemoryStore
+from stageline_engine.testing import Backend, conformance
+
+
+class InMemory:
+    @asynccontextmanager
+    async def backend(self) -> AsyncIterator[Backend]:
+        store = MemoryStore()
+        yield Backend(
+            store.persistence, store.registry, store.queries, store.logs, store.sessions, store.transport
+        )
+
+
+class TestCommits(InMemory, conformance.CommitConformance): ...
+
+
+class TestFlow(InMemory, conformance.FlowConformance): ...
+
+
+class TestKeys(InMemory, conformance.KeyConformance): ...
+
+
+class TestLogs(InMemory, conformance.LogConformance): ...
+
+
+class TestOutbox(InMemory, conformance.OutboxConformance): ...
+
+
+class TestQueries(InMemory, conformance.QueryConformance): ...
+
+
+class TestQueue(InMemory, conformance.QueueConformance): ...
+
+
+class TestRaces(InMemory, conformance.RaceConformance): ...
+
+
+class TestRegistry(InMemory, conformance.RegistryConformance): ...
+
+
+class TestSessions(InMemory, conformance.SessionConformance): ...
+
+
+class TestTransactions(InMemory, conformance.TransactionConformance): ...
+
+
+class TestTransport(InMemory, conformance.TransportConformance): ...
+
+
+def test_every_suite_is_run() -> None:
+    run = {base for case in globals().values() if isinstance(case, type) for base in case.__mro__}
+    assert set(conformance.SUITES) <= run

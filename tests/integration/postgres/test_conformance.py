@@ -1,0 +1,45 @@
+"""The PostgreSQL adapter conforms."""
+
+from stageline_engine.testing import conformance
+from tests.integration.postgres.backends import OnPostgres
+
+
+class TestCommits(OnPostgres, conformance.CommitConformance): ...
+
+
+class TestFlow(OnPostgres, conformance.FlowConformance): ...
+
+
+class TestKeys(OnPostgres, conformance.KeyConformance): ...
+
+
+class TestLogs(OnPostgres, conformance.LogConformance): ...
+
+
+class TestOutbox(OnPostgres, conformance.OutboxConformance): ...
+
+
+class TestQueries(OnPostgres, conformance.QueryConformance): ...
+
+
+class TestQueue(OnPostgres, conformance.QueueConformance): ...
+
+
+class TestRaces(OnPostgres, conformance.RaceConformance): ...
+
+
+class TestRegistry(OnPostgres, conformance.RegistryConformance): ...
+
+
+class TestSessions(OnPostgres, conformance.SessionConformance): ...
+
+
+class TestTransactions(OnPostgres, conformance.TransactionConformance): ...
+
+
+class TestTransport(OnPostgres, conformance.TransportConformance): ...
+
+
+def test_every_suite_is_run() -> None:
+    run = {base for case in globals().values() if isinstance(case, type) for base in case.__mro__}
+    assert set(conformance.SUITES) <= run

@@ -1,0 +1,1 @@
+"""Random histories of commands, and what must hold after every one of them."""

@@ -1,0 +1,286 @@
+"""Random histories: any command at any time, workers that die, reports that come late or twice, a database that goes.
+
+After every step the invariants are checked, and at the end every run must still be able to come to its end (I8).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stageline_engine import commands
+from stageline_engine.commands import (
+    Completed,
+    Disposition,
+    FlushOutbox,
+    JobOffer,
+    Outcome,
+    Returned,
+    RunCancellation,
+    RunCreation,
+)
+from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, SESSION_TIMEOUT
+from stageline_engine.model.run import RunState
+from stageline_engine.rejections import Rejection
+from stageline_engine.testing import Scene
+from stageline_engine.testing.scene import SERVER, completed, failed
+from tests.property import invariants
+from tests.property.world import WORKFLOWS, OpenBackend, World
+
+PICK = st.integers(min_value=0, max_value=999)
+KEYS = st.sampled_from(["", "", "key-1", "key-2"])
+SLOTS = st.integers(min_value=1, max_value=4)
+OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
+    st.integers(0, 9).map(completed),
+    st.just(completed("not an integer")),
+    st.just(Completed(b"\xff not JSON")),
+    st.just(failed()),
+    st.just(failed(retryable=False)),
+    st.sampled_from([timedelta(), timedelta(seconds=7)]).map(lambda wait: failed(retry_after=wait)),
+    st.booleans().map(lambda started: Returned(started=started)),
+)
+STEPS = st.sampled_from(
+    [timedelta(milliseconds=1), timedelta(seconds=1), timedelta(seconds=4), SESSION_TIMEOUT]
+)
+ROUNDS_MAX = 60
+"""Rounds in which all that is open must come to an end: a few per stage would do."""
+
+
+class History(RuleBasedStateMachine):
+    """One random history on one or several adapters."""
+
+    backends: ClassVar[Sequence[OpenBackend]] = ()
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World(self.backends)
+        self.runs: dict[UUID, str] = {}
+        self.sessions: list[UUID] = []
+        self.offers: list[JobOffer] = []
+        self.cancelled: dict[UUID, Any] = {}
+        self.outputs: dict[tuple[UUID, int], bytes] = {}
+        self.by_key: dict[str, Any] = {}
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            try:
+                self.finish()
+            finally:
+                self.world.close()
+
+    # What clients do.
+
+    @rule(
+        name=st.sampled_from([definition.name for definition in WORKFLOWS]),
+        priority=st.sampled_from([0, 5, 9]),
+        key=KEYS,
+    )
+    def create(self, name: str, priority: int, key: str) -> None:
+        answer = self.world.same(lambda scene: scene.try_create(name, priority=priority, idempotency_key=key))
+        request = (name, priority)
+        if key and self.by_key.setdefault(key, (request, answer))[0] != request:
+            assert isinstance(answer, Rejection)
+            return
+        assert isinstance(answer, RunCreation)
+        if key:
+            assert answer.run_id == self.by_key[key][1].run_id
+        self.runs[answer.run_id] = name
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        run_id = self._one_of(list(self.runs), pick)
+        answer = self.world.same(lambda scene: scene.cancel(run_id, "because"))
+        assert isinstance(answer, RunCancellation)
+        if answer.cancelled:
+            self.cancelled[run_id] = self.world.snapshot([run_id])
+
+    # What workers do.
+
+    @rule()
+    def open_session(self) -> None:
+        self.sessions.append(self.world.same(lambda scene: scene.open_session()))
+
+    @precondition(lambda self: self.sessions)
+    @rule()
+    def renew_all(self) -> None:
+        self.world.same(lambda scene: scene.renew(*self.sessions))
+
+    @precondition(lambda self: self.sessions)
+    @rule(pick=PICK)
+    def end_session(self, pick: int) -> None:
+        session_id, now = self._one_of(self.sessions, pick), self.world.clock_now
+        self.world.same(lambda scene: scene.backend.sessions.end(session_id, SERVER, now, "DRAINED"))
+
+    @precondition(lambda self: self.sessions)
+    @rule(pick=PICK, slots=SLOTS)
+    def lease(self, pick: int, slots: int) -> None:
+        self._lease(self._one_of(self.sessions, pick), slots)
+
+    @precondition(lambda self: self.offers)
+    @rule(picks=st.lists(st.tuples(PICK, OUTCOMES), min_size=1, max_size=4), slots=st.integers(0, 3))
+    def report(self, picks: list[tuple[int, Outcome]], slots: int) -> None:
+        """Reports on any offers that there ever were, some of them stale, some twice."""
+        reports = [(self._one_of(self.offers, pick), outcome) for pick, outcome in picks]
+        self._report(reports, slots)
+
+    @precondition(lambda self: self.offers)
+    @rule(outcome=OUTCOMES, slots=st.integers(0, 3))
+    def report_newest(self, outcome: Outcome, slots: int) -> None:
+        self._report([(self.offers[-1], outcome)], slots)
+
+    @precondition(lambda self: self.offers)
+    @rule(pick=PICK, fraction=st.sampled_from([0.0, 0.5, 1.0]))
+    def progress(self, pick: int, fraction: float) -> None:
+        lease = self._one_of(self.offers, pick).lease
+        command = commands.ReportProgress(
+            "default", lease.run_id, lease.stage_number, lease.lease_token, fraction, "on", {"n": 1}
+        )
+        self.world.same(lambda scene: _dispatch(scene, command))
+
+    # What servers do.
+
+    @rule()
+    def reap(self) -> None:
+        self.world.same(lambda scene: scene.reap())
+
+    @rule()
+    def promote(self) -> None:
+        self.world.same(lambda scene: scene.promote())
+
+    @rule(step=STEPS)
+    def pass_time(self, step: timedelta) -> None:
+        self.world.advance(step)
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK)
+    def repair(self, pick: int) -> None:
+        command = commands.TransitionRun(self._one_of(list(self.runs), pick))
+        answer = self.world.same(lambda scene: _dispatch(scene, command))
+        assert answer == [commands.RunTransition("noop")]
+
+    @rule(limit=st.integers(1, 9), refused=st.sampled_from(["", "", "workflow:started", "stage:completed"]))
+    def flush(self, limit: int, refused: str) -> None:
+        for deployment in self.world.deployments:
+            deployment.sink.refuse = lambda event: event.type == refused
+        self.world.same(lambda scene: scene.kernel.dispatch(FlushOutbox(limit)))
+
+    # What goes wrong.
+
+    @rule(pick=PICK, commits_left=st.integers(0, 1))
+    def lose_the_database(self, pick: int, commits_left: int) -> None:
+        """Any command that changes something, cut off before its commit; a flush also between its two."""
+        before = self.world.snapshot(list(self.runs))
+        acts: list[Callable[[Scene], Awaitable[Any]]] = [
+            lambda scene: scene.try_create("line", idempotency_key=f"lost-{pick}"),
+            lambda scene: scene.reap(),
+            lambda scene: scene.promote(),
+        ]
+        if self.runs:
+            run_id = self._one_of(list(self.runs), pick)
+            acts.append(lambda scene: scene.cancel(run_id))
+        if self.sessions:
+            session_id = self._one_of(self.sessions, pick)
+            acts.append(lambda scene: scene.lease(session_id, *self.world.workflows.values()))
+        if self.offers:
+            offer = self._one_of(self.offers, pick)
+            acts.append(lambda scene: scene.report(offer, completed(1)))
+        self.world.interrupted(self._one_of(acts, pick))
+        self.world.interrupted(lambda scene: scene.kernel.dispatch(FlushOutbox()), commits_left)
+        assert self.world.snapshot(list(self.runs)) == before
+
+    # What must hold.
+
+    @invariant()
+    def nothing_contradicts_itself(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        for run_id, name in self.runs.items():
+            self.world.same(lambda scene: invariants.check_run(scene, run_id, self.world.workflows[name]))  # noqa: B023
+            for deployment in self.world.deployments:
+                invariants.check_published(deployment.sink.of_run(run_id))
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        """I1: what was acknowledged stays. I6: a cancelled run never changes again."""
+        if not hasattr(self, "world"):
+            return
+        for run_id, snapshot in self.cancelled.items():
+            assert self.world.snapshot([run_id]) == snapshot
+        for (run_id, number), output in self.outputs.items():
+            assert self.world.same(_output(run_id, number)) == {number: output.decode()}
+
+    def finish(self) -> None:
+        """I8: with a worker alive, every run comes to its end, and every event to the sink."""
+        for _ in range(ROUNDS_MAX):
+            if all(details.run.state.terminal for details, _ in self.world.snapshot(list(self.runs))):
+                break
+            self.world.advance(max(SESSION_TIMEOUT, timedelta(minutes=1)))
+            session_id = self.world.same(lambda scene: scene.open_session())
+            self.world.same(lambda scene: scene.promote())
+            self.world.same(lambda scene: scene.reap())
+            for offer in self._lease(session_id, 100):
+                self._report([(offer, completed(1))], 0)
+        states = {details.run.state for details, _ in self.world.snapshot(list(self.runs))}
+        assert states <= {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
+        self._publish_all()
+
+    def _publish_all(self) -> None:
+        for deployment in self.world.deployments:
+            deployment.sink.refuse = lambda event: False
+        self.world.advance(timedelta(hours=1))
+        while self.world.same(lambda scene: scene.kernel.dispatch(FlushOutbox(50))).published:
+            pass
+        for deployment in self.world.deployments:
+            for run_id, (details, _) in zip(self.runs, self.world.snapshot(list(self.runs)), strict=True):
+                taken = deployment.sink.of_run(run_id)
+                invariants.check_published(taken)
+                assert max(event.sequence for event in taken) == details.run.event_sequence
+
+    # How it is done.
+
+    @staticmethod
+    def _one_of(things: Sequence[Any], pick: int) -> Any:
+        return things[pick % len(things)]
+
+    def _lease(self, session_id: UUID, slots: int) -> Sequence[JobOffer]:
+        offers = self.world.same(
+            lambda scene: scene.lease(session_id, *self.world.workflows.values(), slots=slots)
+        )
+        assert len(offers) <= slots
+        assert all(offer.delivery <= DELIVERIES_PER_ATTEMPT_MAX for offer in offers)
+        self.offers += offers
+        return offers
+
+    def _report(self, reports: list[tuple[JobOffer, Outcome]], slots: int) -> None:
+        async def send(scene: Scene) -> Any:
+            demands = [
+                scene.demand(session_id, *self.world.workflows.values(), slots=slots)
+                for session_id in self.sessions[-1:]
+                if slots
+            ]
+            dispatched = await scene.report_many(*reports, demands=demands)
+            return list(dispatched.results), dispatched.effects
+
+        results, effects = self.world.same(send)
+        self.offers += effects.offers
+        for (offer, outcome), result in zip(reports, results, strict=True):
+            accepted = result.disposition is Disposition.RECORDED and not result.note
+            if accepted and isinstance(outcome, Completed):
+                key = (offer.lease.run_id, offer.lease.stage_number)
+                assert key not in self.outputs
+                self.outputs[key] = outcome.output
+
+
+def _output(run_id: UUID, number: int) -> Callable[[Scene], Awaitable[Any]]:
+    async def read(scene: Scene) -> Any:
+        return dict(await scene.backend.queries.read_outputs("default", run_id, [number]))
+
+    return read
+
+
+async def _dispatch(scene: Scene, command: Any) -> Any:
+    return list((await scene.kernel.dispatch_many([command])).results)

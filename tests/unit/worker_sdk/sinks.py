@@ -1,0 +1,33 @@
+"""A sink that keeps what stages say, and says when something came."""
+
+import threading
+from collections.abc import Mapping
+
+from stageline_sdk._job import AnnotationRecord, LogRecord, ProgressUpdate
+from stageline_sdk.errors import ApiError
+
+
+class KeepingSink:
+    def __init__(self, stored: Mapping[str, bytes] | None = None) -> None:
+        self.logs: list[LogRecord] = []
+        self.updates: list[ProgressUpdate] = []
+        self.annotations: list[AnnotationRecord] = []
+        self.fetched: list[str] = []
+        self.logged = threading.Event()
+        self._stored = dict(stored or {})
+
+    def log(self, record: LogRecord) -> None:
+        self.logs.append(record)
+        self.logged.set()
+
+    def progress(self, update: ProgressUpdate) -> None:
+        self.updates.append(update)
+
+    def annotate(self, annotation: AnnotationRecord) -> None:
+        self.annotations.append(annotation)
+
+    def fetch_output(self, stage_id: str) -> bytes:
+        self.fetched.append(stage_id)
+        if stage_id not in self._stored:
+            raise ApiError(f"no output of {stage_id}", reason="STAGE_NOT_FOUND")
+        return self._stored[stage_id]

@@ -1,0 +1,83 @@
+"""Where a job's context sends what the stage says: to the session, on its own thread."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import to_json
+
+from stageline.v1 import annotation_pb2, run_pb2
+from stageline_sdk._job import AnnotationRecord, LogRecord, ProgressUpdate
+from stageline_sdk._session_messages import Logged, Message, Progressed
+from stageline_sdk._wire import to_timestamp
+
+_PROGRESS_MESSAGE_LENGTH_MAX = 1024
+_PROGRESS_DETAILS_BYTES_MAX = 16 * 1024
+
+
+class SessionSink:
+    """The sink of one job. Its methods are called from the thread or loop that the stage runs in.
+
+    Attributes:
+        annotations: What the stage annotated, for its report.
+    """
+
+    def __init__(
+        self, lease_token: bytes, post: Callable[[Message], None], fetch: Callable[[bytes, str], bytes]
+    ) -> None:
+        """Make a sink.
+
+        Args:
+            lease_token: The job's lease.
+            post: Sends a message to the session; returns at once.
+            fetch: Returns the output of a stage, given a lease; blocks.
+        """
+        self.annotations: list[annotation_pb2.AnnotationEntry] = []
+        self._lease_token = lease_token
+        self._post = post
+        self._fetch = fetch
+
+    def log(self, record: LogRecord) -> None:
+        """Send a log line."""
+        entry = run_pb2.LogEntry(
+            level=run_pb2.LogLevel.Value(f"LOG_LEVEL_{record.level}"),
+            message=record.message,
+            fields=_json_object(record.fields),
+            log_time=to_timestamp(datetime.now(UTC)),
+        )
+        self._post(Logged(self._lease_token, entry))
+
+    def progress(self, update: ProgressUpdate) -> None:
+        """Send progress."""
+        details = _json_object(update.details)
+        progress = run_pb2.StageProgress(
+            fraction=update.fraction,
+            message=update.message[:_PROGRESS_MESSAGE_LENGTH_MAX],
+            details=details if len(details) <= _PROGRESS_DETAILS_BYTES_MAX else b"",
+        )
+        self._post(Progressed(self._lease_token, progress))
+
+    def annotate(self, annotation: AnnotationRecord) -> None:
+        """Keep an annotation for the report."""
+        self.annotations.append(
+            annotation_pb2.AnnotationEntry(
+                annotation_id=str(uuid.uuid4()),
+                key=annotation.key,
+                value=to_json(annotation.value),
+                details=_json_object(annotation.details),
+                emit_event=annotation.emit_event,
+            )
+        )
+
+    def fetch_output(self, stage_id: str) -> bytes:
+        """Return the output of an earlier stage; blocks until it is there.
+
+        Raises:
+            ApiError: The server refused, or cannot be reached.
+        """
+        return self._fetch(self._lease_token, stage_id)
+
+
+def _json_object(fields: Mapping[str, Any]) -> bytes:
+    return to_json(fields) if fields else b""

@@ -1,0 +1,224 @@
+"""The worker: serves workflows' stages until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
+from typing import Any
+
+from stageline.v1 import session_pb2
+from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
+from stageline_sdk._execute import StageRunner
+from stageline_sdk._job_host import JobHost
+from stageline_sdk._loop_monitor import LoopMonitor
+from stageline_sdk._session_core import SessionProfile
+from stageline_sdk._session_thread import SessionThread
+from stageline_sdk.built_workflow import BuiltWorkflow
+from stageline_sdk.errors import DefinitionError
+
+_log = logging.getLogger("stageline.worker")
+
+CONCURRENCY_DEFAULT = 16
+DRAIN_TIMEOUT_DEFAULT = timedelta(seconds=30)
+_NAME_LENGTH_MAX = 128
+_CONCURRENCY_MAX = 10_000
+
+
+class Worker:
+    """Serves the stages of workflows: registers them, gets jobs, runs them, reports.
+
+    The session with the server lives on a thread of its own, so that stages which block the loop are warned of and never
+    taken for dead. A connection that breaks is taken up again, for ever; work that was begun goes on meanwhile.
+
+    Example:
+        worker = Worker(document_processor, concurrency=32)
+
+        # stageline worker my_module:worker
+        # or: worker.run_forever("127.0.0.1:7460")
+    """
+
+    def __init__(
+        self,
+        *workflows: BuiltWorkflow[Any, Any],
+        concurrency: int = CONCURRENCY_DEFAULT,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        namespace: str = NAMESPACE_DEFAULT,
+        build_id: str = "",
+        drain_timeout: timedelta = DRAIN_TIMEOUT_DEFAULT,
+    ) -> None:
+        """Make a worker; nothing is sent yet.
+
+        Args:
+            *workflows: What it serves, at least one.
+            concurrency: The most jobs that it works on at once, in all kinds together. 1 to 10,000, default 16.
+            name: Its name or its deployment's, for people, at most 128 characters. Default: its first workflow's name.
+            labels: For people and for queries, at most 64.
+            namespace: The tenant that it works for.
+            build_id: Version or commit of your code, for people.
+            drain_timeout: How long it may take to end: then jobs are stopped and handed back. Default 30 seconds.
+
+        Raises:
+            DefinitionError: There is no workflow, two of one name, or a setting is out of its range.
+        """
+        _check(workflows, concurrency, name)
+        self.workflows = workflows
+        self.concurrency = concurrency
+        self.name = name or workflows[0].name
+        self.labels = dict(labels or {})
+        self.namespace = namespace
+        self.build_id = build_id
+        self.drain_timeout = drain_timeout
+        self._lock = threading.Lock()
+        self._session: SessionThread | None = None
+        self._is_stopped = False
+
+    def configured(
+        self, *, concurrency: int | None = None, name: str | None = None, namespace: str | None = None
+    ) -> "Worker":
+        """Return a worker with some settings replaced, as a command line does.
+
+        Args:
+            concurrency: In place of its own. Default: as it is. Likewise the others.
+            name: See above.
+            namespace: See above.
+
+        Raises:
+            DefinitionError: A setting is out of its range.
+        """
+        return Worker(
+            *self.workflows,
+            concurrency=self.concurrency if concurrency is None else concurrency,
+            name=name or self.name,
+            labels=self.labels,
+            namespace=namespace or self.namespace,
+            build_id=self.build_id,
+            drain_timeout=self.drain_timeout,
+        )
+
+    async def run(self, address: str | None = None, *, token: str | None = None) -> None:
+        """Serve until `stop` is called. `async def` stages run on the loop that this is called on.
+
+        When this is cancelled, jobs are stopped and handed back at once.
+
+        Args:
+            address: `host:port`, or `https://host:port`. Default: the environment's STAGELINE_ADDRESS, else
+                127.0.0.1:7460.
+            token: Default: the environment's STAGELINE_TOKEN, else none.
+
+        Raises:
+            ApiError: The server refused the worker, and trying again would not help: no right to work here, no common
+                version of the protocol, a workflow that it does not accept. Other errors are tried again, for ever.
+            RuntimeError: It runs already.
+        """
+        connection = Connection.to(address, token)
+        async with StageRunner() as runner:
+            host = JobHost(self.workflows, runner)
+            session = SessionThread(
+                connection, self._profile(), self.workflows, host, LoopMonitor(lambda: host.is_busy)
+            )
+            self._claim(session)
+            try:
+                await session.wait()
+            finally:
+                await host.close()
+                await session.end()
+                self._session, self._is_stopped = None, False
+
+    def run_forever(self, address: str | None = None, *, token: str | None = None) -> None:
+        """Serve until SIGINT or SIGTERM, then finish what is held, or hand it back, within the drain's time.
+
+        A second signal ends it at once. For the arguments and errors see `run`. To be called on the main thread.
+        """
+        with _signals_to(self):
+            asyncio.run(self.run(address, token=token))
+
+    def stop(self, within: timedelta | None = None) -> None:
+        """Make `run` end: take nothing new, finish what is held or hand it back. Returns at once; from any thread.
+
+        Args:
+            within: How long that may take. Default: the worker's `drain_timeout`. Another call may only shorten it.
+        """
+        self._is_stopped = True
+        session = self._session
+        if session is not None:
+            session.drain(self.drain_timeout if within is None else within)
+
+    def _claim(self, session: SessionThread) -> None:
+        """Start a session, unless the worker has one."""
+        with self._lock:
+            if self._session is not None:
+                raise RuntimeError("this worker runs already")
+            self._session = session
+        session.start()
+        if self._is_stopped:  # Before it ran.
+            session.drain(timedelta(0))
+
+    def _profile(self) -> SessionProfile:
+        identity = session_pb2.WorkerIdentity(
+            name=self.name,
+            hostname=socket.gethostname()[:255],
+            process_id=os.getpid(),
+            sdk_name="stageline-python",
+            sdk_version=_sdk_version(),
+            runtime=f"python {platform.python_version()}",
+            build_id=self.build_id,
+        )
+        return SessionProfile(
+            namespace=self.namespace, identity=identity, slots=self.concurrency, labels=self.labels
+        )
+
+    def __repr__(self) -> str:
+        return f"Worker({', '.join(workflow.name for workflow in self.workflows)}, concurrency={self.concurrency})"
+
+
+@contextmanager
+def _signals_to(worker: Worker) -> Iterator[None]:
+    """Make SIGINT and SIGTERM stop a worker: the first one in peace, the second one at once.
+
+    Plain signal handlers, not the loop's: they also work while code of the user blocks the loop.
+    """
+    count = 0
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        worker.stop(None if count == 1 else timedelta(0))
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check(workflows: tuple[BuiltWorkflow[Any, Any], ...], concurrency: int, name: str | None) -> None:
+    if not workflows:
+        raise DefinitionError("a worker needs at least one workflow: Worker(my_workflow)")
+    for workflow in workflows:
+        if not isinstance(workflow, BuiltWorkflow):
+            raise DefinitionError(f"a worker serves built workflows, not {workflow!r}; is .build() missing?")
+    names = [workflow.name for workflow in workflows]
+    twice = sorted({each for each in names if names.count(each) > 1})
+    if twice:
+        raise DefinitionError(f"a worker serves one version of a workflow; given twice: {', '.join(twice)}")
+    if not 1 <= concurrency <= _CONCURRENCY_MAX:
+        raise DefinitionError(f"concurrency must be 1 to {_CONCURRENCY_MAX:,}, got {concurrency}")
+    if name is not None and not 1 <= len(name) <= _NAME_LENGTH_MAX:
+        raise DefinitionError(f"a worker's name has 1 to {_NAME_LENGTH_MAX} characters, got {len(name)}")
+
+
+def _sdk_version() -> str:
+    try:
+        return version("stageline")
+    except PackageNotFoundError:  # Used from a source tree.
+        return "unknown"
