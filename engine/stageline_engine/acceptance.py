@@ -125,6 +125,8 @@ def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldVi
     """Yields what is wrong with remarks."""
     if len(annotations) > limits.ANNOTATIONS_PER_CALL_MAX:
         yield FieldViolation("annotations", f"{len(annotations)}, limit {limits.ANNOTATIONS_PER_CALL_MAX}")
+    if len({said.id for said in annotations}) < len(annotations):
+        yield FieldViolation("annotations", "two have the same annotation_id")
     for index, said in enumerate(annotations):
         field = f"annotations[{index}]"
         texts = {"annotation_id": said.id, "key": said.key}

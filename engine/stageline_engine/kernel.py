@@ -6,7 +6,7 @@ batch of one. There are no timers, signals or threads in here, and nothing of th
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, overload
 
 from stageline_engine import commands
 from stageline_engine.errors import ConcurrentChangeError
@@ -134,14 +134,18 @@ class Kernel:
         offers = tuple(offer(context, job, given) for job, given in zip(leased, inputs, strict=True))
         return Dispatched(results, _effects(space, offers))
 
-    async def dispatch(self, command: commands.Command[Result]) -> Result | Rejection:
+    @overload
+    async def dispatch(self, command: commands.FlushOutbox) -> commands.OutboxFlushed: ...
+    @overload
+    async def dispatch(self, command: commands.Command[Result]) -> Result | Rejection: ...
+
+    async def dispatch(self, command: commands.Command[Any]) -> Any:
         """Carries out one command: a batch of one. See ``dispatch_many``.
 
         ``FlushOutbox`` is taken here only: it is several short transactions, and none while the sink works.
         """
         if isinstance(command, commands.FlushOutbox):
-            flushed = await flush_outbox(command, self._persistence, self._sink, self._clock)
-            return cast(Result, flushed)
+            return await flush_outbox(command, self._persistence, self._sink, self._clock)
         return (await self.dispatch_many([command])).results[0]
 
 

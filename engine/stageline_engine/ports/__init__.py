@@ -19,6 +19,8 @@ from stageline_engine.ports.persistence import (
     UnitOfWork,
 )
 from stageline_engine.ports.queries import (
+    AnnotationFilter,
+    DeadLetter,
     LogLine,
     LogStore,
     RunDetails,
@@ -34,9 +36,11 @@ from stageline_engine.ports.transport import Hint, JobTransport
 
 __all__ = [
     "ALL_STAGES",
+    "AnnotationFilter",
     "Claim",
     "ClaimedJob",
     "Clock",
+    "DeadLetter",
     "EventSink",
     "Hint",
     "IdSource",

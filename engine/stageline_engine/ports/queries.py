@@ -8,7 +8,7 @@ from uuid import UUID
 
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
-from stageline_engine.records import EventRow, RunPayload, StageResult
+from stageline_engine.records import AnnotationRecord, EventRow, RunPayload, StageResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,60 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnotationFilter:
+    """Which annotations to list; empty fields do not filter. All given ones must hold.
+
+    Attributes:
+        key: This key exactly.
+        key_prefix: Keys that begin so.
+        scope: This scope.
+        scope_id: This thing in its scope.
+        actor_kind: Said by this kind.
+        actor_id: Said by this one.
+        generation: Said in this generation of a stage.
+        stage_number: Said in this stage.
+        since: Said at this time or later.
+        until: Said before this time.
+    """
+
+    key: str = ""
+    key_prefix: str = ""
+    scope: str = ""
+    scope_id: str = ""
+    actor_kind: str = ""
+    actor_id: str = ""
+    generation: int | None = None
+    stage_number: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def matches(self, record: AnnotationRecord) -> bool:
+        """Whether an annotation passes."""
+        said = record.annotation
+        return (
+            self.key in ("", said.key)
+            and said.key.startswith(self.key_prefix)
+            and self.scope in ("", said.scope)
+            and self.scope_id in ("", said.scope_id)
+            and self.actor_kind in ("", said.actor_kind)
+            and self.actor_id in ("", said.actor_id)
+            and self.generation in (None, said.generation)
+            and self.stage_number in (None, said.stage_number)
+            and (self.since is None or record.created_at >= self.since)
+            and (self.until is None or record.created_at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that no sink would take; it holds up its run's stream until it is replayed or skipped."""
+
+    event: EventRow
+    tries: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One line that a stage logged. ``id`` is 0 until it is stored and grows with each stored line."""
 
@@ -93,6 +147,18 @@ class RunQueries(Protocol):
         self, namespace: str, run_id: UUID, *, after_sequence: int, limit: int
     ) -> tuple[Sequence[EventRow], RunState] | None:
         """Returns a run's events after a sequence, in order, and its state read at the same moment; None: no such run."""
+        ...
+
+    async def list_annotations(
+        self, namespace: str, run_id: UUID, which: AnnotationFilter, *, after_id: str = "", limit: int
+    ) -> Sequence[AnnotationRecord]:
+        """Returns a run's annotations by time, then id, after the one with ``after_id``."""
+        ...
+
+    async def list_dead_letters(
+        self, namespace: str, *, after: UUID | None = None, limit: int
+    ) -> Sequence[DeadLetter]:
+        """Returns dead-lettered events of a namespace, one for each stream that stands, by run, after a run."""
         ...
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:

@@ -38,6 +38,8 @@ def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRo
     for event in changes.events:
         taken = event.sequence <= len(state.events.get(event.run_id, ()))
         _expect(not taken, f"event {event.sequence} of run {event.run_id} exists")
+    for token in changes.resume_tokens:
+        _expect(token.token_sha256 not in state.resume_tokens, "a resume token exists")
     for key in changes.keys:
         _expect((key.namespace, key.command, key.key) not in state.keys, f"key {key.key} exists")
 
@@ -45,7 +47,7 @@ def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRo
 def _check_stages(state: MemoryState, changes: ChangeSet) -> None:
     for stage in changes.stages_inserted:
         _expect(stage.number not in state.stages.get(stage.run_id, ()), f"stage {stage.stage_id} exists")
-    for stage in changes.stages_updated:
+    for stage in (*changes.stages_updated, *changes.stages_deleted):
         current = state.stages.get(stage.run_id, {}).get(stage.number)
         unchanged = current is not None and current.version == stage.version
         _expect(unchanged, f"stage {stage.stage_id} of run {stage.run_id} was changed")
@@ -76,16 +78,31 @@ def write(state: MemoryState, changes: ChangeSet) -> None:
         state.payloads[payload.run_id] = replace(payload, labels=dict(payload.labels))
     for stage in (*changes.stages_inserted, *changes.stages_updated):
         state.stages.setdefault(stage.run_id, {})[stage.number] = replace(stage, version=stage.version + 1)
+    for stage in changes.stages_deleted:
+        del state.stages[stage.run_id][stage.number]
     for job in (*changes.jobs_inserted, *changes.jobs_updated):
         state.put_job(replace(job, version=job.version + 1))
     for job in changes.jobs_deleted:
         state.delete_job((job.run_id, job.stage_number))
     for result in changes.results:
         state.results[result.run_id, result.stage_number] = replace(result, metrics=dict(result.metrics))
+    _write_waits(state, changes)
+    for said in changes.annotations:
+        state.annotations.setdefault(said.run_id, {})[said.annotation.id] = said
+    for run_id, config in changes.configs:
+        state.payloads[run_id] = replace(state.payloads[run_id], config=config)
     for event in changes.events:
         state.add_event(event)
     for key in changes.keys:
         state.keys[key.namespace, key.command, key.key] = key
+
+
+def _write_waits(state: MemoryState, changes: ChangeSet) -> None:
+    """Writes what suspended stages wait with."""
+    for kept in changes.suspended_states:
+        state.suspended_states[kept.run_id, kept.stage_number] = kept
+    for token in (*changes.resume_tokens, *changes.resume_tokens_used):
+        state.resume_tokens[token.token_sha256] = token
 
 
 def output_of(state: MemoryState, key: JobKey) -> str | None:
@@ -111,4 +128,6 @@ def read_inputs(state: MemoryState, request: InputRequest) -> JobInputs:
         if left < 0:
             break
         outputs[number] = text
-    return JobInputs(config, payload.input if request.with_run_input else None, outputs)
+    kept = state.suspended_states.get((request.run_id, request.stage_number))
+    suspended = kept.state if kept and kept.generation == request.suspended_generation else None
+    return JobInputs(config, payload.input if request.with_run_input else None, outputs, suspended)

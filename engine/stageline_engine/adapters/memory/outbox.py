@@ -15,6 +15,7 @@ class OutboxChanges:
 
     claims: dict[UUID, datetime] = field(default_factory=dict)
     settlements: list[OutboxSettlement] = field(default_factory=list)
+    revived: dict[UUID, bool] = field(default_factory=dict)
 
     def publish(self, state: MemoryState) -> None:
         """Writes them."""
@@ -22,6 +23,20 @@ class OutboxChanges:
             state.streams[run_id] = replace(state.streams[run_id], locked_until=locked_until)
         for settlement in self.settlements:
             _settle(state, settlement)
+        for run_id, skip in self.revived.items():
+            _revive(state, run_id, skip=skip)
+
+
+def _revive(state: MemoryState, run_id: UUID, *, skip: bool) -> None:
+    stream = state.streams.get(run_id)
+    if stream is None or not stream.dead:
+        return
+    if skip:
+        state.published[run_id] = state.published.get(run_id, 0) + 1
+    if state.published.get(run_id, 0) == len(state.events[run_id]):
+        del state.streams[run_id]
+    else:
+        state.streams[run_id] = OutboxStream()
 
 
 def _settle(state: MemoryState, settlement: OutboxSettlement) -> None:

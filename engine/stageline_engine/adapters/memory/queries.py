@@ -9,8 +9,8 @@ from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
-from stageline_engine.ports import RunDetails, RunFilter, RunPage, StageDetails
-from stageline_engine.records import EventRow
+from stageline_engine.ports import AnnotationFilter, DeadLetter, RunDetails, RunFilter, RunPage, StageDetails
+from stageline_engine.records import AnnotationRecord, EventRow
 
 
 class MemoryRunQueries:
@@ -25,7 +25,7 @@ class MemoryRunQueries:
         run = self._visible(namespace, run_id)
         if run is None:
             return None
-        stages = sorted(self._state.stages[run_id].items())
+        stages = sorted(self._state.stages.get(run_id, {}).items())
         details = [self._details(stage, with_outputs=with_outputs) for _, stage in stages]
         return RunDetails(run, self._state.payloads[run_id], details)
 
@@ -75,6 +75,31 @@ class MemoryRunQueries:
             return {}
         texts = {number: output_of(self._state, (run_id, number)) for number in numbers}
         return {number: text for number, text in texts.items() if text is not None}
+
+    async def list_annotations(
+        self, namespace: str, run_id: UUID, which: AnnotationFilter, *, after_id: str = "", limit: int
+    ) -> Sequence[AnnotationRecord]:
+        """Returns a run's annotations in the order of their making."""
+        if self._visible(namespace, run_id) is None:
+            return ()
+        kept = sorted(
+            self._state.annotations.get(run_id, {}).values(),
+            key=lambda record: (record.created_at, record.annotation.id),
+        )
+        ids = [record.annotation.id for record in kept]
+        start = ids.index(after_id) + 1 if after_id in ids else 0
+        return [record for record in kept[start:] if which.matches(record)][:limit]
+
+    async def list_dead_letters(
+        self, namespace: str, *, after: UUID | None = None, limit: int
+    ) -> Sequence[DeadLetter]:
+        """Returns dead-lettered events, by run."""
+        found = []
+        for run_id, stream in sorted(self._state.streams.items()):
+            if stream.dead and (after is None or run_id > after) and self._visible(namespace, run_id):
+                event = self._state.events[run_id][self._state.published.get(run_id, 0)]
+                found.append(DeadLetter(event, stream.tries, stream.last_error))
+        return found[:limit]
 
     def _visible(self, namespace: str, run_id: UUID) -> RunRow | None:
         """The run, unless it is another namespace's."""

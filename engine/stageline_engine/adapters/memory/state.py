@@ -15,7 +15,16 @@ from stageline_engine.model.run import RunRow
 from stageline_engine.model.session import SessionRow
 from stageline_engine.model.stage import StageRow
 from stageline_engine.ports import LogLine
-from stageline_engine.records import EventRow, JobKey, KeyRecord, RunPayload, StageResult
+from stageline_engine.records import (
+    AnnotationRecord,
+    EventRow,
+    JobKey,
+    KeyRecord,
+    ResumeToken,
+    RunPayload,
+    StageResult,
+    SuspendedState,
+)
 
 KeyName = tuple[str, str, str]
 """(namespace, command, key) of an idempotency key."""
@@ -44,6 +53,9 @@ class MemoryState:
         self.jobs: dict[JobKey, JobRow] = {}
         self.ready_jobs: dict[int, dict[JobKey, JobRow]] = {}
         self.results: dict[JobKey, StageResult] = {}
+        self.suspended_states: dict[JobKey, SuspendedState] = {}
+        self.resume_tokens: dict[bytes, ResumeToken] = {}
+        self.annotations: dict[UUID, dict[str, AnnotationRecord]] = {}
         self.events: dict[UUID, list[EventRow]] = {}
         self.published: dict[UUID, int] = {}
         self.streams: dict[UUID, OutboxStream] = {}

@@ -14,6 +14,7 @@ from stageline_engine.adapters.memory import commit, outbox
 from stageline_engine.adapters.memory.state import KeyName, MemoryState
 from stageline_engine.decide.lease import Urgency, urgency
 from stageline_engine.model.job import JobRow, JobState
+from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.session import SessionRow
 from stageline_engine.ports import (
     ALL_STAGES,
@@ -26,7 +27,7 @@ from stageline_engine.ports import (
     OutboxSettlement,
     Selection,
 )
-from stageline_engine.records import ChangeSet, JobKey, KeyRecord
+from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken
 
 TIMED_OUT = "TIMED_OUT"
 """Why a session ended that was not heard of in time."""
@@ -148,6 +149,74 @@ class MemoryUnitOfWork:
             else:
                 waiting.append(job.available_at)
         return promoted, min(waiting, default=None)
+
+    async def claim_pending_runs(self, now: datetime, limit: int) -> tuple[Sequence[RunRow], datetime | None]:
+        """Locks PENDING runs whose time has come, passing over what others have locked."""
+        pending = [run for run in self._state.runs.values() if run.state is RunState.PENDING]
+        pending.sort(key=lambda run: (-run.priority, run.id))
+        claimed: list[RunRow] = []
+        waiting: list[datetime] = []
+        for run in pending:
+            due = run.start_at is None or run.start_at <= now
+            if due and len(claimed) < limit and self._try_lock(("run", run.id)):
+                claimed.append(run)
+            else:
+                waiting.append(run.start_at or now)
+        return claimed, min(waiting, default=None)
+
+    async def due_deadlines(
+        self, now: datetime, limit: int
+    ) -> tuple[Sequence[JobKey], Sequence[UUID], datetime | None]:
+        """Returns jobs and open runs whose deadline has passed, and the earliest of the others."""
+        jobs = sorted(
+            (job.deadline_at, job.run_id, job.stage_number)
+            for job in self._state.jobs.values()
+            if job.deadline_at is not None
+        )
+        open_runs = sorted(
+            (run.deadline_at, run.id)
+            for run in self._state.runs.values()
+            if run.deadline_at is not None and not run.state.terminal
+        )
+        due_jobs = [(run_id, number) for moment, run_id, number in jobs if moment <= now][:limit]
+        due_runs = [run_id for moment, run_id in open_runs if moment <= now][:limit]
+        later = [moment for moment, *_ in jobs[len(due_jobs) :]] + [
+            moment for moment, _ in open_runs[len(due_runs) :]
+        ]
+        return due_jobs, due_runs, min(later, default=None)
+
+    async def stuck_runs(self, limit: int) -> Sequence[UUID]:
+        """Returns RUNNING runs with an open stage that has no job, or with no open stage at all."""
+        found = []
+        for run_id, run in sorted(self._state.runs.items()):
+            if run.state is RunState.RUNNING:
+                stages = self._state.stages.get(run_id, {}).values()
+                open_numbers = [stage.number for stage in stages if not stage.state.terminal]
+                jobless = [number for number in open_numbers if (run_id, number) not in self._state.jobs]
+                if jobless or not open_numbers:
+                    found.append(run_id)
+        return found[:limit]
+
+    async def load_resume_token(self, token_sha256: bytes) -> ResumeToken | None:
+        """Returns what is stored of a resume token."""
+        return self._state.resume_tokens.get(token_sha256)
+
+    async def known_annotations(self, wanted: Mapping[UUID, Collection[str]]) -> Collection[tuple[UUID, str]]:
+        """Returns those annotations that are stored already."""
+        return [
+            (run_id, annotation_id)
+            for run_id, ids in wanted.items()
+            for annotation_id in ids
+            if annotation_id in self._state.annotations.get(run_id, ())
+        ]
+
+    async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
+        """Lets dead-lettered streams go on, passing over what others have locked."""
+        dead = [run_id for run_id, stream in sorted(self._state.streams.items()) if stream.dead]
+        wanted = [run_id for run_id in dead if not run_ids or run_id in run_ids]
+        revived = [run_id for run_id in wanted if self._try_lock(("outbox", run_id))][:limit]
+        self._outbox.revived.update(dict.fromkeys(revived, skip))
+        return revived
 
     async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
         """Takes streams that are due until a time, passing over what another flusher has."""
