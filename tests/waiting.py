@@ -35,9 +35,11 @@ async def eventually(
         ConditionNotMetError: The deadline passed; the message holds the last answer.
     """
     patience = _Patience(what, within)
-    while not (answer := await probe()):
+    while True:
+        answer = await probe()
+        if answer:
+            return answer
         await asyncio.sleep(patience.next_pause_seconds(answer))
-    return answer
 
 
 def eventually_sync(
