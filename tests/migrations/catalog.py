@@ -32,5 +32,5 @@ def schema_text(url: str) -> str:
     with psycopg.connect(url) as connection:
         for heading, query in _QUERIES.items():
             lines.append(f"-- {heading}")
-                lines += sorted(line for (line,) in connection.execute(query.format(ours=_OURS).encode()))
+            lines += sorted(line for (line,) in connection.execute(query.format(ours=_OURS).encode()))
     return "\n".join(lines) + "\n"
