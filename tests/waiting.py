@@ -34,24 +34,38 @@ async def eventually(
     Raises:
         ConditionNotMetError: The deadline passed; the message holds the last answer.
     """
-    give_up = time.monotonic() + within.total_seconds()
-    pause_seconds = PAUSE_SECONDS_MIN
+    patience = _Patience(what, within)
     while True:
         answer = await probe()
         if answer:
             return answer
-        if time.monotonic() > give_up:
-            raise ConditionNotMetError(f"{what} was not met within {within}; last answer: {answer!r}")
-        await asyncio.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 2, PAUSE_SECONDS_MAX)
+        await asyncio.sleep(patience.next_pause_seconds(answer))
 
 
 def eventually_sync(
     probe: Callable[[], T], *, what: str = "the condition", within: timedelta = DEADLINE
 ) -> T:
-    """Do what `eventually` does, for a plain function and without a running loop."""
+    """Do what `eventually` does for a plain function, blocking the thread; a probe may itself wait so."""
+    patience = _Patience(what, within)
+    while not (answer := probe()):
+        time.sleep(patience.next_pause_seconds(answer))
+    return answer
 
-    async def ask() -> T:
-        return probe()
 
-    return asyncio.run(eventually(ask, what=what, within=within))
+class _Patience:
+    """Says how long to wait before the next question, until the deadline."""
+
+    def __init__(self, what: str, within: timedelta) -> None:
+        self._what = what
+        self._within = within
+        self._give_up = time.monotonic() + within.total_seconds()
+        self._pause_seconds = PAUSE_SECONDS_MIN
+
+    def next_pause_seconds(self, answer: object) -> float:
+        if time.monotonic() > self._give_up:
+            raise ConditionNotMetError(
+                f"{self._what} was not met within {self._within}; last answer: {answer!r}"
+            )
+        pause_seconds = self._pause_seconds
+        self._pause_seconds = min(pause_seconds * 2, PAUSE_SECONDS_MAX)
+        return pause_seconds

@@ -111,10 +111,6 @@ def _parsed(text: str, field: str) -> Any | DefinitionFault:
     value = payloads.parse(text.encode(), field, limits.SCHEMA_BYTES_MAX)
     if isinstance(value, Rejection):
         return DefinitionFault(value.reason, value.violations[0])
-    try:
-        orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return broken_rule(field, "is nested too deeply; at most 250 levels")
     return value
 
 

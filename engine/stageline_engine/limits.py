@@ -12,6 +12,9 @@ FRAME_BYTES_MAX = 1024 * 1024
 PAYLOAD_INLINE_BYTES_MAX = 128 * 1024
 """One input, output, config or suspended state inside a message or a row. Above it Postgres rows and frames both suffer."""
 
+PAYLOAD_NESTING_MAX = 128
+"""Levels of arrays and objects in one JSON text: parsers give up at 100 to 1,000, and a worker must be able to read it."""
+
 OFFER_OUTPUTS_BYTES_MAX = 128 * 1024
 """Earlier outputs sent along with one job. A worker fetches the rest on demand, so that one offer fits in a frame."""
 

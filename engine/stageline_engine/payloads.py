@@ -10,12 +10,15 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from stageline_engine.limits import PAYLOAD_INLINE_BYTES_MAX
+from stageline_engine.limits import PAYLOAD_INLINE_BYTES_MAX, PAYLOAD_NESTING_MAX
 from stageline_engine.model.definition import StageDefinition
 from stageline_engine.rejections import FieldViolation, Reason, Rejection
 
 VIOLATIONS_MAX = 50
 """Faults told of one payload: enough to mend it, and an answer stays readable."""
+
+_WRITER_NESTING_MAX = 254
+"""Levels that orjson writes; a test holds it to that. Wrapped up to them, a value's own depth is found in C."""
 
 
 def parse(payload: bytes, field: str, bytes_max: int = PAYLOAD_INLINE_BYTES_MAX) -> Any | Rejection:
@@ -27,7 +30,7 @@ def parse(payload: bytes, field: str, bytes_max: int = PAYLOAD_INLINE_BYTES_MAX)
         bytes_max: Its limit.
 
     Returns:
-        The value, or a rejection: too large, not UTF-8, not JSON, or with the character U+0000 in a string, which
+        The value, or a rejection: too large, not UTF-8, not JSON, nested too deeply, or with the character U+0000 in a string, which
         Postgres cannot store.
     """
     if len(payload) > bytes_max:
@@ -36,6 +39,8 @@ def parse(payload: bytes, field: str, bytes_max: int = PAYLOAD_INLINE_BYTES_MAX)
         value = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         return _malformed(field, str(error))
+    if not _shallow(payload, value):
+        return _malformed(field, f"it is nested deeper than {PAYLOAD_NESTING_MAX} levels")
     if b"\\u0000" in payload and _has_null_character(value):
         return _malformed(field, "a string contains the character U+0000, which cannot be stored")
     return value
@@ -59,6 +64,19 @@ def _malformed(field: str, why: str) -> Rejection:
         {"field": field},
         (FieldViolation(field, why),),
     )
+
+
+def _shallow(payload: bytes, value: Any) -> bool:
+    """Whether a value has no more levels than allowed. A text with few brackets needs no look."""
+    if payload.count(b"[") + payload.count(b"{") <= PAYLOAD_NESTING_MAX:
+        return True
+    for _ in range(_WRITER_NESTING_MAX - PAYLOAD_NESTING_MAX):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def _has_null_character(value: Any) -> bool:

@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 # More than a server takes to drain (30 s by default) and to stop its database.
 STOP_GRACE = timedelta(seconds=45)
 LOG_TAIL_LINES = 15
+LOG_TAIL_BYTES = 8192
 
 
 class ChildEndedError(Exception):
@@ -21,9 +23,9 @@ class ChildEndedError(Exception):
 class Child:
     """A running process whose output goes to a log file."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log_file: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: BinaryIO) -> None:
         self.name = name
-        self.log_file = log_file
+        self._log = log
         self._process = process
 
     @property
@@ -57,7 +59,9 @@ class Child:
 
     def log_tail(self) -> str:
         """The last lines that it wrote."""
-        lines = self.log_file.read_text(errors="replace").splitlines()
+        # Read in place: the process writes at the position of this same open file.
+        begin = max(0, os.fstat(self._log.fileno()).st_size - LOG_TAIL_BYTES)
+        lines = os.pread(self._log.fileno(), LOG_TAIL_BYTES, begin).decode(errors="replace").splitlines()
         return "\n".join(lines[-LOG_TAIL_LINES:]) or "(nothing)"
 
 
@@ -74,8 +78,7 @@ async def running(
         cwd: Where it runs.
         environment: Variables beside this process's own.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("wb") as log:
+    with _new_log(log_file) as log:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=cwd,
@@ -86,11 +89,18 @@ async def running(
             # Ctrl-C is for the demo, which then stops the worker before the server.
             start_new_session=True,
         )
-    child = Child(name, process, log_file)
-    try:
-        yield child
-    finally:
-        await child.stop()
+        child = Child(name, process, log)
+        try:
+            yield child
+        finally:
+            await child.stop()
+
+
+def _new_log(log_file: Path) -> BinaryIO:
+    """Opens a new file rather than emptying the old one, which another demo may still write to."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    log_file.unlink(missing_ok=True)
+    return log_file.open("w+b")
 
 
 def stageline(*arguments: str) -> list[str]:

@@ -99,6 +99,6 @@ async def process_all(
 def outcome_of(url: str, result: RunResult) -> Outcome:
     """Reads a run's result."""
     done = sum(stage.status == "COMPLETED" for stage in result.stages)
-    reason = "" if result.is_completed else str(result.error or f"the run was {result.status.lower()}")
+    reason = result.error.message if result.error else f"the run is {result.status.lower()}"
     report = result.output_as(Report) if result.is_completed else None
-    return Outcome(url, report, done, len(result.stages), result.duration, reason)
+    return Outcome(url, report, done, len(result.stages), result.duration, "" if report else reason)

@@ -12,20 +12,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from stageline.v1 import (
-    admin_service_pb2,
-    admin_service_pb2_grpc,
-    run_service_pb2,
-    run_service_pb2_grpc,
-    worker_service_pb2,
-    worker_service_pb2_grpc,
-    workflow_service_pb2,
-    workflow_service_pb2_grpc,
-)
+from stageline.v1 import admin_service_pb2, run_service_pb2, worker_service_pb2, workflow_service_pb2
+from stageline.v1 import admin_service_pb2_grpc as admin_grpc
+from stageline.v1 import run_service_pb2_grpc as run_grpc
+from stageline.v1 import worker_service_pb2_grpc as worker_grpc
+from stageline.v1 import workflow_service_pb2_grpc as workflow_grpc
 from stageline_engine import limits
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.ports import Ports
 from stageline_server.health import HealthMonitor
+from stageline_server.registration import register
 from stageline_server.services.admin import KEEPALIVE_INTERVAL_MIN, AdminService
 from stageline_server.services.runs import RunService
 from stageline_server.services.workflows import WorkflowService
@@ -78,15 +74,14 @@ class Application:
         self._add_services(ports)
 
     def _add_services(self, ports: Ports) -> None:
-        workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowService(ports), self._server)
-        run_service_pb2_grpc.add_RunServiceServicer_to_server(
-            RunService(self.plane, self.shutdown), self._server
-        )
-        worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(WorkerServicer(self.plane), self._server)
-        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(self.plane), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health.service, self._server)
+        server, plane = self._server, self.plane
+        register(server, WorkflowService(ports), workflow_grpc.add_WorkflowServiceServicer_to_server)
+        register(server, RunService(plane, self.shutdown), run_grpc.add_RunServiceServicer_to_server)
+        register(server, WorkerServicer(plane), worker_grpc.add_WorkerServiceServicer_to_server)
+        register(server, AdminService(plane), admin_grpc.add_AdminServiceServicer_to_server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.service, server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.enable_server_reflection(names, server)
 
     async def start(self) -> str:
         """Listens and serves.

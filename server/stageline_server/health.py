@@ -89,3 +89,4 @@ class HealthMonitor(Background):
             await self.look()
             await self._shutdown.within(self._interval)
         await self._tell(serving=False)
+        await asyncio.Event().wait()  # the end of a background task is its stop

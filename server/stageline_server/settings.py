@@ -6,9 +6,9 @@
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stageline_engine import limits
@@ -38,6 +38,17 @@ class SettingsError(Exception):
     """A setting is wrong. The message names each variable, what is wrong with it, and its value's kind."""
 
 
+def _seconds(value: object) -> object:
+    """Reads a plain number as seconds: text is all that an environment has."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        return value  # ISO 8601, or wrong: for pydantic to say
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
 class Settings(BaseSettings):
     """Every setting of a server. Durations are seconds, or ISO 8601 text such as ``PT30S``."""
 
@@ -64,7 +75,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(
         default=LogFormat.TEXT, description="`text` for people, `json` for one object a line."
     )
-    drain_deadline: timedelta = Field(
+    drain_deadline: Seconds = Field(
         default=timedelta(seconds=30),
         ge=timedelta(0),
         le=timedelta(hours=24),
@@ -80,7 +91,7 @@ class Settings(BaseSettings):
     read_connections: int = Field(
         default=4, ge=1, le=100, description="Database connections for reads. One more listens for hints."
     )
-    connection_wait: timedelta = Field(
+    connection_wait: Seconds = Field(
         default=timedelta(seconds=5),
         gt=timedelta(0),
         le=timedelta(minutes=5),
@@ -92,19 +103,19 @@ class Settings(BaseSettings):
         le=64,
         description="Transactions with reports side by side; more than `TRANSACTION_CONNECTIONS` are of no use.",
     )
-    session_timeout: timedelta = Field(
+    session_timeout: Seconds = Field(
         default=limits.SESSION_TIMEOUT,
         ge=timedelta(seconds=1),
         le=timedelta(hours=1),
         description="Silence after which a worker is taken for dead and its jobs are handed on.",
     )
-    heartbeat_interval: timedelta = Field(
+    heartbeat_interval: Seconds = Field(
         default=limits.HEARTBEAT_INTERVAL,
         gt=timedelta(0),
         le=timedelta(minutes=30),
         description="How often either side of a worker's stream says something. At most half of `SESSION_TIMEOUT`.",
     )
-    health_interval: timedelta = Field(
+    health_interval: Seconds = Field(
         default=timedelta(seconds=5),
         gt=timedelta(0),
         le=timedelta(minutes=5),

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from stageline_engine.errors import StorageUnavailableError
 from stageline_server.dispatch.background import Background
 
 Command = TypeVar("Command")
@@ -17,8 +18,13 @@ Result = TypeVar("Result")
 
 Done = Callable[[Result | BaseException], None]
 Commit = Callable[[Sequence[Command]], Awaitable[Sequence[Result]]]
+Batch = Sequence[tuple[Command, Done[Result]]]
 
 _log = logging.getLogger(__name__)
+
+
+class StoppedError(StorageUnavailableError):
+    """The server has stopped: the command was not committed, or its fate is unknown. It may be sent again with its key."""
 
 
 class Batcher(Background, Generic[Command, Result]):
@@ -28,7 +34,9 @@ class Batcher(Background, Generic[Command, Result]):
         """Takes what commits a batch.
 
         Args:
-            commit: Carries out a batch and returns one result for each command, in order.
+            commit: Carries out a batch and returns one result for each command, in order. Where it fails for any reason
+                but the database, nothing was committed, and it is called again with each half of the batch, so that
+                one bad command hurts no other.
             batch_max: Commands in one batch.
             name: Names the task, for debugging.
         """
@@ -39,14 +47,19 @@ class Batcher(Background, Generic[Command, Result]):
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopped = False
 
     def submit(self, command: Command, done: Done[Result]) -> None:
         """Adds a command to the next batch.
 
         Args:
             command: The command.
-            done: Called on the event loop with the result, or with the exception of the whole batch.
+            done: Called on the event loop with the result, or with the exception that its batch failed with; with
+                ``StoppedError`` where the batcher has stopped.
         """
+        if self._stopped:
+            _refuse([(command, done)])
+            return
         self._waiting.append((command, done))
         self._idle.clear()
         self._arrived.set()
@@ -55,7 +68,8 @@ class Batcher(Background, Generic[Command, Result]):
         """Adds a command to the next batch and waits for its result.
 
         Raises:
-            BaseException: Whatever the batch failed with.
+            StorageUnavailableError: The database is away, or the server stops.
+            Exception: Whatever else the commit failed with.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.submit(command, lambda result: _settle(future, result))
@@ -66,10 +80,12 @@ class Batcher(Background, Generic[Command, Result]):
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """Stops committing. What still waits is answered with a cancellation."""
+        """Stops committing. What is in flight or still waits is answered with ``StoppedError``."""
+        self._stopped = True
         await super().stop()
-        while self._waiting:
-            self._waiting.popleft()[1](asyncio.CancelledError())
+        _refuse(self._waiting)
+        self._waiting.clear()
+        self._idle.set()
 
     async def _run(self) -> None:
         while True:
@@ -78,23 +94,42 @@ class Batcher(Background, Generic[Command, Result]):
                 self._arrived.clear()
                 await self._arrived.wait()
             size = min(len(self._waiting), self._batch_max)
-            batch = [self._waiting.popleft() for _ in range(size)]
-            await self._carry_out(batch)
+            await self._carry_out([self._waiting.popleft() for _ in range(size)])
 
-    async def _carry_out(self, batch: Sequence[tuple[Command, Done[Result]]]) -> None:
+    async def _carry_out(self, batch: Batch[Command, Result]) -> None:
+        """Commits a batch, as a whole or in parts, and answers each of its commands."""
+        parts = deque([batch])
         try:
-            results: Sequence[Result | BaseException] = await self._commit([command for command, _ in batch])
-        except asyncio.CancelledError as error:
-            _tell(batch, [error] * len(batch))
-            raise
-        except Exception as error:  # noqa: BLE001 - every caller of the batch is told; none is swallowed
-            results = [error] * len(batch)
-        _tell(batch, results)
+            while parts:
+                answers = await self._attempt(parts[0])
+                part = parts.popleft()
+                if answers is None:
+                    middle = len(part) // 2
+                    parts.extendleft((part[middle:], part[:middle]))
+                else:
+                    _tell(part, answers)
+        finally:
+            for part in parts:
+                _refuse(part)
+
+    async def _attempt(self, part: Batch[Command, Result]) -> Sequence[Result | BaseException] | None:
+        """Returns an answer for each command, or None where the halves should be tried one after the other."""
+        try:
+            return await self._commit([command for command, _ in part])
+        except Exception as error:  # noqa: BLE001 - every caller is told; none is swallowed
+            if len(part) == 1 or isinstance(error, StorageUnavailableError):
+                return [error] * len(part)
+            _log.warning("%s: a batch of %d failed; trying its halves", self.name, len(part), exc_info=True)
+            return None
 
 
-def _tell(batch: Sequence[tuple[Command, Done[Result]]], results: Sequence[Result | BaseException]) -> None:
+def _refuse(batch: Batch[Command, Result]) -> None:
+    _tell(batch, [StoppedError("the server has stopped") for _ in batch])
+
+
+def _tell(batch: Batch[Command, Result], results: Sequence[Result | BaseException]) -> None:
     """Calls every callback; one that fails hurts no other."""
-    for (_, done), result in zip(batch, results, strict=True):
+    for (_, done), result in zip(list(batch), results, strict=True):
         try:
             done(result)
         except Exception:  # noqa: BLE001 - logged; the others must still be told

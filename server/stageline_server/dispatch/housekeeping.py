@@ -3,10 +3,11 @@
 import logging
 import time
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-from stageline_engine.commands import ReapStaleLeases, ReportJob, Returned
+from stageline_engine.commands import ReapStaleLeases
+from stageline_engine.errors import EngineError
 from stageline_engine.rejections import Rejection
+from stageline_server.dispatch.lost_offers import LostOffers
 from stageline_server.dispatch.sessions import LocalSession
 from stageline_server.dispatch.timers import Loop
 
@@ -15,26 +16,47 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+RENEWALS_BEFORE_REAPING = 2
+"""Renewals in a row before stale leases are taken: after an outage every server gets a chance to renew its own."""
+
 
 class Housekeeping:
-    """Three slow loops; no run waits for any of them while all goes well."""
+    """Slow loops; no run waits for any of them while all goes well."""
 
     def __init__(self, plane: "ControlPlane") -> None:
         """Takes the plane whose sessions it looks after."""
         self._plane = plane
         settings = plane.settings
         self._renewal = settings.session_timeout / 3
+        self._renewals_in_a_row = 0
+        self.lost_offers = LostOffers(plane.sessions, plane.ports.sessions, plane.take_back)
         self.loops = [
-            Loop(self._renew, self._renewal, name="renew sessions"),
-            Loop(self._reap, self._renewal, name="reap stale leases"),
+            Loop(self._keep_alive, self._renewal, name="renew sessions and reap stale leases"),
             Loop(self._recheck, settings.recheck_interval, name="recheck the queue"),
         ]
-        self._suspicious = False
-        self._suspects: dict[UUID, frozenset[UUID]] = {}
 
-    def suspect_lost_offers(self) -> None:
-        """Notes that a transaction's fate is unknown: it may have leased jobs that no worker was told of."""
-        self._suspicious = True
+    async def give_up(self, session: LocalSession) -> None:
+        """Ends a session that was silent for the session timeout: its jobs go to others, at the cost of a delivery each.
+
+        Where the database is away, or the session goes on at another server, nothing happens.
+        """
+        try:
+            now = self._plane.ports.clock.now()
+            if await self._plane.ports.sessions.renew({session.id}, self._plane.server_id, now):
+                await self._reap()
+        except EngineError:
+            _log.warning("a silent session could not be given up; its leases will expire", exc_info=True)
+
+    async def _keep_alive(self) -> None:
+        """Renews the sessions of this server, and only then takes leases of dead ones."""
+        try:
+            await self._renew()
+        except BaseException:
+            self._renewals_in_a_row = 0
+            raise
+        self._renewals_in_a_row += 1
+        if self._renewals_in_a_row >= RENEWALS_BEFORE_REAPING:
+            await self._reap()
 
     async def _renew(self) -> None:
         """Extends every session that was heard of; ends the streams of those that live on elsewhere or not at all."""
@@ -66,23 +88,4 @@ class Housekeeping:
     async def _recheck(self) -> None:
         await self._plane.ports.clock.refresh()
         self._plane.recheck()
-        if self._suspicious or self._suspects:
-            self._suspicious = False
-            before, self._suspects = self._suspects, {}
-            for session in self._plane.sessions.all():
-                await self._return_lost_offers(session, before.get(session.id, frozenset()))
-
-    async def _return_lost_offers(self, session: LocalSession, suspects: frozenset[UUID]) -> None:
-        """Hands on leases that the session owns and its worker was never told of.
-
-        A lease counts as lost when two looks, an interval apart, find it unknown here: a commit whose effects are just
-        being carried out is not mistaken for one.
-        """
-        leases = await self._plane.ports.sessions.held_leases(session.id)
-        unknown = {token: (run_id, number) for run_id, number, token in leases if token not in session.held}
-        for token in suspects & unknown.keys():
-            run_id, number = unknown.pop(token)
-            command = ReportJob(session.namespace, run_id, number, token, Returned(started=False))
-            self._plane.report(command, lambda _: None)
-        if unknown:
-            self._suspects[session.id] = frozenset(unknown)
+        await self.lost_offers.look()

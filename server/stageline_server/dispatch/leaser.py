@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from stageline_engine.commands import LeaseDemand, LeasedJobs, LeaseJobs
+from stageline_engine.commands import LeaseDemand, LeasedJobs
 from stageline_engine.errors import EngineError
 from stageline_server.dispatch.background import Background
-from stageline_server.dispatch.sessions import SessionTable
+from stageline_server.dispatch.sessions import Reservation, SessionTable
 
 _log = logging.getLogger(__name__)
 
@@ -21,14 +21,15 @@ CONTENTION_PAUSE_SECONDS = 0.01
 FAILURE_PAUSE_SECONDS = 0.5
 """Wait before asking again when the database is away."""
 
-LeaseBatch = Callable[[LeaseJobs], Awaitable[LeasedJobs]]
+LeaseBatch = Callable[[Reservation], Awaitable[LeasedJobs]]
+"""Leases jobs to the sessions of a reservation, and carries out all that follows."""
 
 
 class Leaser(Background):
     """The one task of a server that leases waiting jobs."""
 
     def __init__(self, sessions: SessionTable, lease: LeaseBatch, *, batch_max: int) -> None:
-        """Takes the sessions to serve and what carries out a ``LeaseJobs`` with all its effects."""
+        """Takes the sessions to serve, what leases jobs to them, and the most jobs to lease in one transaction."""
         super().__init__("leaser")
         self._sessions = sessions
         self._lease = lease
@@ -50,6 +51,7 @@ class Leaser(Background):
             self._wake.set()
 
     async def _run(self) -> None:
+        self._wake.set()
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -68,12 +70,12 @@ class Leaser(Background):
             try:
                 if not reservation.demands:
                     return
-                leased = await self._lease(LeaseJobs(reservation.demands))
+                leased = await self._lease(reservation)
             finally:
                 reservation.release()
             if leased.contended:
                 await asyncio.sleep(CONTENTION_PAUSE_SECONDS)
-            elif leased.leased < reservation.slots:
+            elif _exhausted(leased, reservation):
                 self._cool(seen, reservation.demands)
 
     def _cool(self, seen: dict[int, int], demands: Iterable[LeaseDemand]) -> None:
@@ -81,3 +83,13 @@ class Leaser(Background):
         for route_id in {route_id for demand in demands for route_id in demand.route_ids}:
             if self._hot.get(route_id) == seen[route_id]:
                 del self._hot[route_id]
+
+
+def _exhausted(leased: LeasedJobs, reservation: Reservation) -> bool:
+    """Whether nothing waits any more for any of the sessions that asked.
+
+    Fewer jobs than slots says so only where all can run the same: else one may have gone short while another's free
+    slots found nothing, and they ask once more.
+    """
+    one_kind = len({demand.route_ids for demand in reservation.demands}) == 1
+    return leased.leased == 0 or (one_kind and leased.leased < reservation.slots)

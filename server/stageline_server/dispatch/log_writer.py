@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from stageline_engine.errors import EngineError
+from stageline_engine.errors import ConcurrentChangeError, StorageUnavailableError
 from stageline_engine.ports import LogLine, LogStore
 from stageline_server.dispatch.background import Background
 
@@ -16,6 +16,9 @@ WAITING_LINES_MAX = 50_000
 LINES_PER_WRITE_MAX = 2_000
 """Lines in one write."""
 
+RETRY_PAUSE_SECONDS = 1.0
+"""Wait before lines are written again when the database is away."""
+
 
 class LogWriter(Background):
     """One task that stores lines in their order."""
@@ -25,6 +28,7 @@ class LogWriter(Background):
         super().__init__("log-writer")
         self._store = store
         self._waiting: list[LogLine] = []
+        self._size = LINES_PER_WRITE_MAX
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -50,11 +54,20 @@ class LogWriter(Background):
                 self._idle.set()
                 self._arrived.clear()
                 await self._arrived.wait()
-            lines = self._waiting[:LINES_PER_WRITE_MAX]
-            try:
-                await self._store.append(lines)
-            except EngineError:
-                _log.warning("log lines could not be stored; trying again", exc_info=True)
-                await asyncio.sleep(1)
-                continue
-            del self._waiting[: len(lines)]
+            await self._write(self._waiting[: self._size])
+
+    async def _write(self, lines: Sequence[LogLine]) -> None:
+        """Stores lines, or finds the one among them that cannot be stored and drops it."""
+        try:
+            await self._store.append(lines)
+        except (StorageUnavailableError, ConcurrentChangeError):
+            _log.warning("log lines could not be stored; trying again", exc_info=True)
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+            return
+        except Exception:  # noqa: BLE001 - logged; one bad line must not hold up those of all other stages
+            if len(lines) > 1:
+                self._size = len(lines) // 2
+                return
+            _log.exception("a log line of run %s could not be stored and is dropped", lines[0].run_id)
+        del self._waiting[: len(lines)]
+        self._size = LINES_PER_WRITE_MAX

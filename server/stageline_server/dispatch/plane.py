@@ -5,8 +5,9 @@ Several planes work on one database; they share nothing but it, and tell each ot
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from stageline_engine.commands import (
     CancelRun,
     CreateRun,
     Effects,
+    JobOffer,
     JobReportRecorded,
     LeasedJobs,
     LeaseJobs,
@@ -22,10 +24,11 @@ from stageline_engine.commands import (
     PromoteJobs,
     ReportJob,
     ReportProgress,
+    Returned,
     RunCancellation,
     RunCreation,
 )
-from stageline_engine.errors import EngineError, StorageUnavailableError
+from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.kernel import Kernel
 from stageline_engine.ports import Hint
 from stageline_engine.rejections import Rejection
@@ -35,16 +38,18 @@ from stageline_server.dispatch.batcher import Batcher, Done
 from stageline_server.dispatch.housekeeping import Housekeeping
 from stageline_server.dispatch.hub import WatchHub
 from stageline_server.dispatch.leaser import Leaser
+from stageline_server.dispatch.listener import Listener
 from stageline_server.dispatch.log_writer import LogWriter
 from stageline_server.dispatch.ports import Ports
-from stageline_server.dispatch.sessions import Reservation, SessionTable
+from stageline_server.dispatch.report_commits import ReportCommits
+from stageline_server.dispatch.sessions import LocalSession, Reservation, SessionTable
 from stageline_server.dispatch.settings import PlaneSettings
 from stageline_server.dispatch.timers import Alarm
 
 _log = logging.getLogger(__name__)
 
-RETRY_PAUSE_SECONDS_MAX = 2.0
-"""The longest wait before reports that could not be committed are tried again."""
+PROMOTION_PAUSE = timedelta(milliseconds=10)
+"""Wait before due jobs are promoted again whose runs were locked: about as long as the transaction that holds them."""
 
 Result = TypeVar("Result")
 
@@ -72,13 +77,13 @@ class ControlPlane:
         self._announcer = Announcer(ports.transport)
         self._promoter = Alarm(self._promote, ports.clock, name="promote")
         self._housekeeping = Housekeeping(self)
-        self._listener: asyncio.Task[None] | None = None
+        self._listener = Listener(ports.transport, self._take)
+        reports = ReportCommits(self._commit_reports_once, self._look_at_everything)
         self._creates = self._batcher("create", self._commit_creates)
         self._cancels = self._batcher("cancel", self._commit_cancels)
         self._progress = self._batcher("progress", self._commit_progress)
         self._reports = [
-            self._batcher(f"report-{number}", self._commit_reports)
-            for number in range(self.settings.committers)
+            self._batcher(f"report-{number}", reports.commit) for number in range(self.settings.committers)
         ]
 
     def _batcher(
@@ -90,7 +95,7 @@ class ControlPlane:
     def _parts(self) -> list[Background]:
         """Everything that works by itself, in the order in which it starts and stops."""
         slow = [*self._housekeeping.loops, self._promoter, self.leaser]
-        return [*slow, *self._batchers, self._announcer, self.logs]
+        return [self._listener, *slow, *self._batchers, self._announcer, self.logs]
 
     @property
     def _batchers(self) -> list[Batcher[Any, Any]]:
@@ -98,18 +103,20 @@ class ControlPlane:
 
     async def start(self) -> None:
         """Begins to work."""
-        self._listener = asyncio.create_task(self._listen(), name="hints")
         for part in self._parts:
             part.start()
 
     async def drain(self) -> None:
-        """Leases nothing more, asks every worker to connect elsewhere, and commits what has been reported."""
+        """Leases nothing more, asks every worker to connect elsewhere, and commits what has been reported.
+
+        The wait for the database, which may be away, has no limit here: the caller sets one.
+        """
         self.draining = True
-        await self.leaser.stop()
         for session in self.sessions.all():
             session.draining = True
             session.outlet.send_drain()
         await self.flushed()
+        await self.logs.flushed()
 
     async def flushed(self) -> None:
         """Waits until every command that has been taken is answered."""
@@ -117,9 +124,6 @@ class ControlPlane:
 
     async def stop(self) -> None:
         """Ends all work at once. Leases and runs live on in the database."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
         for part in self._parts:
             await part.stop()
 
@@ -150,79 +154,80 @@ class ControlPlane:
         self._progress.submit(command, done)
 
     async def _commit_creates(self, batch: Sequence[CreateRun]) -> Sequence[RunCreation | Rejection]:
-        reservation = self._reserve_for(len(batch))
-        try:
+        with self._reserved(len(batch)) as reservation:
             dispatched = await self.kernel.dispatch_many(batch, reservation.demands)
-            self._carry_out(dispatched.effects)
-        except StorageUnavailableError:
-            self._housekeeping.suspect_lost_offers()
-            raise
-        finally:
-            reservation.release()
-        return dispatched.results
+            self.carry_out(dispatched.effects, reservation)
+            return dispatched.results
+
+    async def _commit_reports_once(self, batch: Sequence[ReportJob]) -> Sequence[JobReportRecorded]:
+        with self._reserved(len(batch)) as reservation:
+            dispatched = await self.kernel.dispatch_many(batch, reservation.demands)
+            self.carry_out(dispatched.effects, reservation)
+            return [result for result in dispatched.results if not isinstance(result, Rejection)]
 
     async def _commit_cancels(self, batch: Sequence[CancelRun]) -> Sequence[RunCancellation | Rejection]:
         dispatched = await self.kernel.dispatch_many(batch)
-        self._carry_out(dispatched.effects)
+        self.carry_out(dispatched.effects)
         return dispatched.results
 
     async def _commit_progress(
         self, batch: Sequence[ReportProgress]
     ) -> Sequence[ProgressRecorded | Rejection]:
         dispatched = await self.kernel.dispatch_many(batch)
-        self._carry_out(dispatched.effects)
+        self.carry_out(dispatched.effects)
         return dispatched.results
 
-    async def _commit_reports(self, batch: Sequence[ReportJob]) -> Sequence[JobReportRecorded | Rejection]:
-        """Commits reports, however long the database is away: their workers wait for the acknowledgement.
-
-        A commit whose fate is unknown is repeated: reports are idempotent by token.
-        """
-        pause = 0.05
-        while True:
-            reservation = self._reserve_for(len(batch))
-            try:
-                dispatched = await self.kernel.dispatch_many(batch, reservation.demands)
-                self._carry_out(dispatched.effects)
-                return dispatched.results
-            except StorageUnavailableError:
-                self._housekeeping.suspect_lost_offers()
-                _log.warning("%d reports could not be committed; trying again", len(batch), exc_info=True)
-            finally:
-                reservation.release()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RETRY_PAUSE_SECONDS_MAX)
-
-    def _reserve_for(self, commands: int) -> Reservation:
+    @contextmanager
+    def _reserved(self, commands: int) -> Iterator[Reservation]:
         """Slots for jobs that a batch may make ready: one for each command. Wider groups are left to the leaser."""
-        return Reservation() if self.draining else self.sessions.reserve(commands)
+        with self._settling(Reservation() if self.draining else self.sessions.reserve(commands)) as taken:
+            yield taken
 
-    async def _lease(self, command: LeaseJobs) -> LeasedJobs:
+    @contextmanager
+    def _settling(self, reservation: Reservation) -> Iterator[Reservation]:
+        """Gives slots back in the end; where a commit's fate is unknown, has lost offers looked for."""
         try:
-            dispatched = await self.kernel.dispatch_many([command])
+            yield reservation
         except StorageUnavailableError:
-            self._housekeeping.suspect_lost_offers()
+            self.suspect_lost_offers(reservation.sessions)
             raise
-        self._carry_out(dispatched.effects)
+        finally:
+            reservation.release()
+
+    async def _lease(self, reservation: Reservation) -> LeasedJobs:
+        with self._settling(reservation):
+            dispatched = await self.kernel.dispatch_many([LeaseJobs(reservation.demands)])
+            self.carry_out(dispatched.effects, reservation)
         result = dispatched.results[0]
         assert not isinstance(result, Rejection)
         return result
 
     async def _promote(self) -> datetime | None:
         dispatched = await self.kernel.dispatch_many([PromoteJobs(self.settings.batch_max)])
-        self._carry_out(dispatched.effects)
+        self.carry_out(dispatched.effects)
         result = dispatched.results[0]
         assert not isinstance(result, Rejection)
-        return (
-            self.ports.clock.now() if result.promoted == self.settings.batch_max else result.next_available_at
-        )
+        now = self.ports.clock.now()
+        if result.promoted == self.settings.batch_max:
+            return now
+        overdue = result.next_available_at is not None and result.next_available_at <= now
+        return now + PROMOTION_PAUSE if overdue else result.next_available_at
 
-    def _carry_out(self, effects: Effects) -> None:
-        """Tells sessions, watchers, timers and other servers what a commit means for them."""
+    def carry_out(self, effects: Effects, reservation: Reservation | None = None) -> None:
+        """Tells sessions, watchers, timers and other servers what a commit means for them.
+
+        Never fails: what is committed must not be committed again since the world could not be told.
+        """
+        try:
+            self._carry_out(effects, reservation or Reservation())
+        except Exception:  # noqa: BLE001 - logged; the net under lost hints and offers is called for
+            _log.exception("the effects of a commit could not be carried out")
+            self.suspect_lost_offers(session.id for session in self.sessions.all())
+
+    def _carry_out(self, effects: Effects, reservation: Reservation) -> None:
         for offer in effects.offers:
-            if session := self.sessions.get(offer.lease.session_id):
-                session.hold(offer)
-                session.outlet.send_offer(offer)
+            if session := reservation.sessions.get(offer.lease.session_id):
+                self._deliver(offer, session)
         elsewhere = tuple(lease for lease in effects.stopped if not self._stop_here(lease))
         if effects.ready_routes:
             self.leaser.jobs_may_wait(effects.ready_routes)
@@ -231,9 +236,27 @@ class ControlPlane:
         self.hub.ring(effects.touched_runs)
         self._announcer.announce(effects, elsewhere)
 
-    def carry_out(self, effects: Effects) -> None:
-        """As after a commit of its own; for commits that others of this server make."""
-        self._carry_out(effects)
+    def _deliver(self, offer: JobOffer, session: LocalSession) -> None:
+        """Sends a leased job to the very stream whose slot was reserved; takes it back where that has gone since."""
+        if self.sessions.get(session.id) is session and not session.draining:
+            session.hold(offer)
+            session.outlet.send_offer(offer)
+        else:
+            self.take_back(session, offer.lease)
+
+    def take_back(self, session: LocalSession, lease: LeaseReference) -> None:
+        """Hands on a job that its worker was never given, at no attempt's and no delivery's cost."""
+        outcome = Returned(started=False)
+        command = ReportJob(session.namespace, lease.run_id, lease.stage_number, lease.lease_token, outcome)
+        self.report(command, lambda _: None)
+
+    def suspect_lost_offers(self, session_ids: Iterable[UUID]) -> None:
+        """Has sessions looked at, which may own leases that no worker was told of."""
+        self._housekeeping.lost_offers.suspect(session_ids)
+
+    async def give_up(self, session: LocalSession) -> None:
+        """Ends a session that was silent for the session timeout, and hands its jobs on."""
+        await self._housekeeping.give_up(session)
 
     def _stop_here(self, lease: LeaseReference) -> bool:
         """Tells the worker of a lease to stop, if its stream is here."""
@@ -244,14 +267,6 @@ class ControlPlane:
             session.outlet.send_stop(lease)
         return True
 
-    async def _listen(self) -> None:
-        """Takes the hints of other servers. The transport reconnects by itself."""
-        async for hint in self.ports.transport.listen():
-            try:
-                self._take(hint)
-            except EngineError:
-                _log.exception("a hint could not be taken")
-
     def _take(self, hint: Hint) -> None:
         for lease in hint.stopped:
             self._stop_here(lease)
@@ -260,10 +275,14 @@ class ControlPlane:
         if hint.wake_at is not None:
             self._promoter.set_no_later_than(hint.wake_at)
         if hint.all_runs:
-            self.hub.ring_all()
-            self.recheck()
+            self._look_at_everything()
         else:
             self.hub.ring(hint.runs)
+
+    def _look_at_everything(self) -> None:
+        """Makes up for hints and effects that were lost."""
+        self.hub.ring_all()
+        self.recheck()
 
     def recheck(self) -> None:
         """Matches every session with the queue again, as if hints had been lost."""
@@ -276,8 +295,3 @@ class ControlPlane:
         if routes:
             self.leaser.jobs_may_wait(routes)
         self._promoter.set_no_later_than(self.ports.clock.now())
-
-    def forget(self, session_id: UUID, lease_token: UUID) -> None:
-        """Notes that a lease of a local session has ended."""
-        if session := self.sessions.get(session_id):
-            session.drop(lease_token)

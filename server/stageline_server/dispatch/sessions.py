@@ -94,6 +94,7 @@ class Reservation:
         self._taken = taken
         self.demands = tuple(demand for _, demand in taken)
         self.slots = sum(demand.slots for demand in self.demands)
+        self.sessions = {session.id: session for session, _ in taken}
 
     def release(self) -> None:
         """Gives the slots back after the transaction; those that were used have been counted by ``hold``."""
@@ -140,6 +141,8 @@ class SessionTable:
         for session in list(self._sessions.values()):
             if limit <= 0:
                 break
+            if not session.free_slots:
+                continue
             wanted = (
                 session.route_ids if routes is None else tuple(r for r in session.route_ids if r in routes)
             )

@@ -25,3 +25,16 @@ class PlaneSettings:
     committers: int = 2
     batch_max: int = limits.COMMANDS_PER_BATCH_MAX
     recheck_interval: timedelta = timedelta(seconds=10)
+
+    def __post_init__(self) -> None:
+        """Checks that the numbers fit each other.
+
+        Raises:
+            ValueError: They do not.
+        """
+        if self.heartbeat_interval * 2 > self.session_timeout:
+            raise ValueError("heartbeat_interval must be at most half of session_timeout")
+        if self.committers < 1:
+            raise ValueError("committers must be at least 1")
+        if not 1 <= self.batch_max <= limits.COMMANDS_PER_BATCH_MAX:
+            raise ValueError(f"batch_max must be 1 to {limits.COMMANDS_PER_BATCH_MAX}")

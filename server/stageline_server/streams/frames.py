@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from stageline.v1 import worker_pb2
 from stageline_engine import limits
+
+_log = logging.getLogger(__name__)
 
 FRAME_OVERHEAD_BYTES = 64
 """Room for the frame's own fields."""
@@ -15,75 +18,134 @@ FRAME_OVERHEAD_BYTES = 64
 ITEM_OVERHEAD_BYTES = 8
 """Tag and length of one item inside a frame."""
 
+ITEM_BYTES_MAX = limits.FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - ITEM_OVERHEAD_BYTES
+"""The largest item that a frame can carry."""
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An offer in a frame: which frame, which lease."""
 
-    sequence: int
-    lease_token: UUID
+class Waiting(NamedTuple):
+    """An item that waits for a frame; ``offered`` is the lease of an offer."""
+
+    item: worker_pb2.ServerItem
+    offered: UUID | None
 
 
 class Outbox:
-    """The items that wait for a stream, and the numbering of its frames."""
+    """The items that wait for a stream, and the numbering of its frames.
+
+    Attributes:
+        received_sequence: The worker's last frame that was dealt with; each frame acknowledges it.
+    """
 
     def __init__(self) -> None:
         """Starts empty; the first frame has sequence 1."""
-        self._waiting: deque[tuple[worker_pb2.ServerItem, UUID | None]] = deque()
+        self._urgent: deque[Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._offers_waiting: set[UUID] = set()
+        self._offers_sent: deque[int] = deque()
         self._arrived = asyncio.Event()
         self._sequence = 0
-        self._offers: deque[Sent] = deque()
+        self._finishing = False
+        self._last: worker_pb2.ServerItem | None = None
         self.received_sequence = 0
 
     def put(self, item: worker_pb2.ServerItem, offered: UUID | None = None) -> None:
         """Adds an item; ``offered`` is the lease of an offer, to be known as on its way until it is acknowledged."""
-        self._waiting.append((item, offered))
+        if offered is not None:
+            self._offers_waiting.add(offered)
+        self._waiting.append(Waiting(item, offered))
         self._arrived.set()
 
     def put_first(self, item: worker_pb2.ServerItem) -> None:
-        """Adds an item before all that wait: a worker should stop before it is given more."""
-        self._waiting.appendleft((item, None))
+        """Adds an item before all that wait, behind others that were added so."""
+        self._urgent.append(Waiting(item, None))
         self._arrived.set()
+
+    def put_stop(self, item: worker_pb2.ServerItem, lease_token: UUID) -> None:
+        """Adds a directive to stop: a worker should stop before it is given more, but never before it was given this."""
+        if lease_token in self._offers_waiting:
+            self.put(item)
+        else:
+            self.put_first(item)
+
+    def withdraw_offers(self) -> list[UUID]:
+        """Takes out the offers that no frame has carried yet; returns their leases."""
+        withdrawn = [waiting.offered for waiting in self._waiting if waiting.offered is not None]
+        self._waiting = deque(waiting for waiting in self._waiting if waiting.offered is None)
+        self._offers_waiting.clear()
+        return withdrawn
+
+    def finish(self, last: worker_pb2.ServerItem | None = None) -> None:
+        """Has the writer stop when nothing waits any more; ``last`` is the last item of the last frame."""
+        self._last = last
+        self._finishing = True
+        self._arrived.set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether ``finish`` was called and everything has been put into a frame."""
+        return self._finishing and self._last is None and not self._urgent and not self._waiting
 
     async def next_frame(self, wait_seconds: float) -> worker_pb2.ServerFrame:
         """Waits for items and returns the next frame; an empty one, a ping, after ``wait_seconds`` without any."""
-        if not self._waiting:
+        if not self._urgent and not self._waiting and not self._finishing:
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), wait_seconds)
-        return self._build()
+        return self.build()
 
-    def _build(self) -> worker_pb2.ServerFrame:
+    def build(self) -> worker_pb2.ServerFrame:
+        """Returns the next frame with as many of the waiting items as it can carry."""
         self._sequence += 1
         frame = worker_pb2.ServerFrame(sequence=self._sequence, acknowledged_sequence=self.received_sequence)
         size = FRAME_OVERHEAD_BYTES
-        while self._waiting and len(frame.items) < limits.FRAME_ITEMS_MAX:
-            item, offered = self._waiting[0]
+        for queue in (self._urgent, self._waiting):
+            size = self._fill(frame, queue, size)
+        if (
+            self._last is not None
+            and not self._urgent
+            and not self._waiting
+            and _fits(frame, size, self._last)
+        ):
+            frame.items.append(self._last)
+            self._last = None
+        return frame
+
+    def _fill(self, frame: worker_pb2.ServerFrame, queue: deque[Waiting], size: int) -> int:
+        """Moves items into a frame until it is full; returns its size."""
+        while queue and _fits(frame, size, queue[0].item):
+            item, offered = queue.popleft()
+            if item.ByteSize() > ITEM_BYTES_MAX:
+                # Its makers keep to the limit. A frame that its reader refuses would cost the whole stream.
+                _log.error("an item of %d bytes was not sent: %s", item.ByteSize(), item.WhichOneof("item"))
+                continue
             size += item.ByteSize() + ITEM_OVERHEAD_BYTES
-            if size > limits.FRAME_BYTES_MAX and frame.items:
-                break
-            self._waiting.popleft()
             frame.items.append(item)
             if offered is not None:
-                self._offers.append(Sent(self._sequence, offered))
-        return frame
+                self._offers_waiting.discard(offered)
+                self._offers_sent.append(self._sequence)
+        return size
 
     def acknowledged(self, sequence: int) -> None:
         """Forgets the offers that the worker has dealt with."""
-        while self._offers and self._offers[0].sequence <= sequence:
-            self._offers.popleft()
+        while self._offers_sent and self._offers_sent[0] <= sequence:
+            self._offers_sent.popleft()
 
     @property
     def offers_on_the_way(self) -> int:
         """Offers that the worker has not acknowledged, those that wait for a frame included."""
-        return len(self._offers) + sum(1 for _, offered in self._waiting if offered is not None)
+        return len(self._offers_sent) + len(self._offers_waiting)
 
     @property
     def last_sequence(self) -> int:
         """Sequence of the last frame that was built; 0 before the first."""
         return self._sequence
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing waits."""
-        return not self._waiting
+
+def _fits(frame: worker_pb2.ServerFrame, size: int, item: worker_pb2.ServerItem) -> bool:
+    """Whether an item goes into a frame of that size. An empty frame takes any, so that none waits for ever."""
+    if not frame.items:
+        return True
+    return (
+        len(frame.items) < limits.FRAME_ITEMS_MAX
+        and size + item.ByteSize() + ITEM_OVERHEAD_BYTES <= limits.FRAME_BYTES_MAX
+    )

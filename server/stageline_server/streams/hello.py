@@ -1,5 +1,6 @@
 """The handshake: what a worker says of itself becomes a session, new or resumed."""
 
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,11 +12,18 @@ from stageline_engine.commands import LeaseReference
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.session import SessionRow
 from stageline_server.dispatch.plane import ControlPlane
-from stageline_server.streams.items import BadItemError, Reason, cut
-from stageline_server.streams.tokens import decode_token
+from stageline_server.errors import RefusedError, error_detail
+from stageline_server.mapping.fields import namespace_of
+from stageline_server.streams.items import BadItemError, Reason, cut, some_ids
+from stageline_server.streams.tokens import TOKEN_BYTES_MAX, decode_token
 
 PROTOCOL_VERSION = 1
 """The version of the stream protocol that this server speaks."""
+
+STAGES_ENTRIES_MAX = 1000
+"""Entries of Hello, each of which is looked up: a worker has a few."""
+
+_NAME = re.compile(limits.NAME_PATTERN)
 
 
 class HelloRefusedError(Exception):
@@ -62,7 +70,7 @@ async def open_session(plane: ControlPlane, hello: session_pb2.Hello) -> Opened:
         HelloRefusedError: Version, slots or stages are such that no session can begin.
     """
     _check(hello)
-    namespace = hello.namespace or "default"
+    namespace = _namespace(hello)
     routes, errors = await _routes(plane, namespace, hello)
     session_id, resumed = await _begin(plane, namespace, hello)
     held = await plane.ports.sessions.held_leases(session_id) if resumed else ()
@@ -102,6 +110,21 @@ def _check(hello: session_pb2.Hello) -> None:
         message = f"A worker has at most {limits.LABELS_MAX} labels, but has {len(hello.labels)}."
         _refuse(Reason.ERROR_REASON_LIMIT_EXCEEDED, message, facts)
 
+    if len(hello.stages) > STAGES_ENTRIES_MAX:
+        limit, actual = str(STAGES_ENTRIES_MAX), str(len(hello.stages))
+        facts = {"limit_name": "hello_stages_max", "limit": limit, "actual": actual}
+        message = f"Hello names at most {limit} workflow versions, but has {actual} entries."
+        _refuse(Reason.ERROR_REASON_LIMIT_EXCEEDED, message, facts)
+
+
+def _namespace(hello: session_pb2.Hello) -> str:
+    try:
+        return namespace_of(hello.namespace)
+    except RefusedError as refused:
+        raise HelloRefusedError(
+            session_pb2.DISCONNECT_REASON_HELLO_REFUSED, error_detail(refused.refusal)
+        ) from None
+
 
 def _refuse(reason: "Reason.ValueType", message: str, facts: dict[str, str]) -> None:
     version = reason == Reason.ERROR_REASON_PROTOCOL_VERSION_UNSUPPORTED
@@ -119,14 +142,16 @@ async def _routes(
     """The routes that Hello names; entries that cannot be served become errors, unless none is left."""
     routes: set[int] = set()
     errors = []
-    for index, stages in enumerate(hello.stages):
-        try:
+    for stages in hello.stages:
+        workflow = None
+        if _NAME.fullmatch(stages.workflow_name) and stages.workflow_version >= 1:
             workflow = await plane.ports.registry.get(
                 namespace, stages.workflow_name, stages.workflow_version
             )
-            routes.update(_routes_of(stages, workflow))
+        try:
+            routes.update(list(_routes_of(stages, workflow)))
         except BadItemError as error:
-            errors.append(worker_pb2.ItemError(frame_sequence=1, item_index=index, error=error.detail))
+            errors.append(worker_pb2.ItemError(frame_sequence=1, item_index=0, error=error.detail))
     if not routes:
         detail = (
             errors[0].error
@@ -141,24 +166,20 @@ async def _routes(
 
 
 def _routes_of(stages: session_pb2.WorkerStages, workflow: RegisteredWorkflow | None) -> Iterator[int]:
-    name, version = stages.workflow_name, stages.workflow_version
-    if workflow is None or version < 1:
+    name, version = cut(stages.workflow_name, limits.NAME_LENGTH_MAX), stages.workflow_version
+    facts = {"workflow_name": name, "workflow_version": str(version)}
+    if workflow is None:
         message = f"Workflow {name!r} version {version} is not registered. Register it before Hello names it."
-        facts = {"workflow_name": name, "workflow_version": str(version)}
         raise BadItemError(Reason.ERROR_REASON_WORKFLOW_NOT_FOUND, message, facts)
     if stages.workflow_digest and stages.workflow_digest.hex() != workflow.digest:
         message = f"The worker's workflow {name!r} is not version {version}: the digests differ."
-        raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, message, {"field": "workflow_digest"})
+        raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, message, {"field": "workflow_digest"} | facts)
     known = workflow.definition.number_by_id
     for stage_id in stages.stage_ids or known:
         if stage_id not in known:
-            message = f"Workflow {name!r} version {version} has no stage {stage_id!r}."
-            facts = {
-                "workflow_name": name,
-                "workflow_version": str(version),
-                "stage_id": stage_id,
-                "valid_stage_ids": ",".join(list(known)[:50]),
-            }
+            told = cut(stage_id, limits.NAME_LENGTH_MAX)
+            message = f"Workflow {name!r} version {version} has no stage {told!r}."
+            facts |= {"stage_id": told, "valid_stage_ids": some_ids(known)}
             raise BadItemError(Reason.ERROR_REASON_STAGE_NOT_FOUND, message, facts)
         yield workflow.route_ids[known[stage_id] - 1]
 
@@ -211,4 +232,4 @@ def _verdict(lease: session_pb2.HeldLease, owned: Container[UUID]) -> session_pb
     token = decode_token(lease.lease_token)
     live = token is not None and (token.secret in owned or lease.unacknowledged_report)
     verdict = session_pb2.LEASE_VERDICT_KEEP if live else session_pb2.LEASE_VERDICT_DROP
-    return session_pb2.HeldLeaseVerdict(lease_token=lease.lease_token, verdict=verdict)
+    return session_pb2.HeldLeaseVerdict(lease_token=lease.lease_token[:TOKEN_BYTES_MAX], verdict=verdict)

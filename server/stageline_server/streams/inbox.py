@@ -3,23 +3,25 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from stageline.v1 import report_pb2, session_pb2, worker_pb2
+from stageline.v1 import error_pb2, report_pb2, session_pb2, worker_pb2
 from stageline_engine.commands import (
+    Disposition,
     JobReportRecorded,
     LeaseReference,
     ProgressRecorded,
     ReportJob,
     Returned,
 )
-from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.sessions import LocalSession
 from stageline_server.streams.frames import Outbox
 from stageline_server.streams.items import (
     BadItemError,
+    ForbiddenOutcome,
     Reason,
     acknowledgement_item,
     stop_item,
@@ -27,7 +29,7 @@ from stageline_server.streams.items import (
     to_progress,
     to_report,
 )
-from stageline_server.streams.tokens import LeaseToken, decode_token
+from stageline_server.streams.tokens import TOKEN_BYTES_MAX, LeaseToken, decode_token
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ class Inbox:
         self._plane = plane
         self._local = local
         self._outbox = outbox
+        self._unanswered = 0
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
         self._handlers: dict[str | None, Callable[[Any], None]] = {
             "credits": self._credits,
             "report": self._report,
@@ -68,45 +73,63 @@ class Inbox:
                 raise BadItemError(Reason.ERROR_REASON_METHOD_NOT_SERVED, message, {"method": kind or ""})
             handler(getattr(item, kind or ""))
         except BadItemError as bad:
-            token = getattr(getattr(item, kind, None), "lease_token", b"") if kind else b""
-            self._refuse(sequence, index, token, kind, bad)
-
-    def _refuse(self, sequence: int, index: int, token: bytes, kind: str | None, bad: BadItemError) -> None:
-        if kind == "report":
-            acknowledgement = report_pb2.ReportAcknowledgement(
-                lease_token=token, disposition=report_pb2.REPORT_DISPOSITION_REFUSED, error=bad.detail
+            self._refuse(sequence, index, item, bad.detail)
+        except Exception:  # noqa: BLE001 - logged and answered: one bad item must not end the work of all others
+            _log.exception("an item of kind %s could not be dealt with", kind)
+            detail = error_pb2.ErrorDetail(
+                reason=Reason.ERROR_REASON_INTERNAL, message="The server could not deal with the item."
             )
-            self._outbox.put(worker_pb2.ServerItem(report_acknowledgement=acknowledgement))
-            return
+            self._refuse(sequence, index, item, detail)
+
+    def _refuse(
+        self, sequence: int, index: int, item: worker_pb2.WorkerItem, detail: error_pb2.ErrorDetail
+    ) -> None:
+        kind = item.WhichOneof("item")
+        token = getattr(getattr(item, kind, None), "lease_token", b"") if kind else b""
         error = worker_pb2.ItemError(
-            frame_sequence=sequence, item_index=index, lease_token=token, error=bad.detail
+            frame_sequence=sequence, item_index=index, lease_token=token[:TOKEN_BYTES_MAX], error=detail
         )
         self._outbox.put(worker_pb2.ServerItem(error=error))
 
-    def hand_on(self, leases: Iterable[LeaseReference]) -> list[asyncio.Future[None]]:
-        """Gives back jobs of this session that its worker does not have, at no attempt's cost.
+    def hand_on(self, leases: Iterable[LeaseReference], *, started: bool) -> None:
+        """Gives back jobs of this session that its worker does not do any more, at no attempt's cost.
 
-        Returns:
-            A future for each lease, done when it has been handed on or could not be.
+        Args:
+            leases: Their leases.
+            started: Whether the worker had them.
         """
-        return [self._return(lease) for lease in leases]
+        for lease in list(leases):
+            self._local.drop(lease.lease_token)
+            command = ReportJob(
+                self._local.namespace,
+                lease.run_id,
+                lease.stage_number,
+                lease.lease_token,
+                Returned(started=started),
+            )
+            self._submit(command, self._handed_on)
 
-    def _return(self, lease: LeaseReference) -> asyncio.Future[None]:
-        self._local.drop(lease.lease_token)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _handed_on(self, result: JobReportRecorded | BaseException) -> None:
+        if isinstance(result, BaseException):
+            _log.warning("a lease could not be handed on; it is looked for later: %s", result)
+            self._plane.suspect_lost_offers([self._local.id])
 
-        def done(result: object) -> None:
-            if isinstance(result, BaseException | Rejection):
-                _log.error("a lease could not be handed on: %s", result)
-            if not future.done():
-                future.set_result(None)
+    async def answered(self) -> None:
+        """Waits until every report that was taken has been committed, and its answer put into the outbox."""
+        await self._all_answered.wait()
 
-        outcome = Returned(started=False)
-        command = ReportJob(
-            self._local.namespace, lease.run_id, lease.stage_number, lease.lease_token, outcome
-        )
-        self._plane.report(command, done)
-        return future
+    def _submit(self, command: ReportJob, done: Callable[[JobReportRecorded | BaseException], None]) -> None:
+        """Has a report committed, and keeps count of those that are not yet."""
+        self._unanswered += 1
+        self._all_answered.clear()
+
+        def committed(result: JobReportRecorded | BaseException) -> None:
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._all_answered.set()
+            done(result)
+
+        self._plane.report(command, committed)
 
     def _credits(self, credits_: session_pb2.Credits) -> None:
         self._local.set_credit(credits_.free_slots, self._outbox.offers_on_the_way)
@@ -115,22 +138,25 @@ class Inbox:
 
     def _report(self, report: report_pb2.Report) -> None:
         token = decode_token(report.lease_token)
+        raw = report.lease_token[:TOKEN_BYTES_MAX]
         if token is None:
-            superseded = report_pb2.ReportAcknowledgement(
-                lease_token=report.lease_token, disposition=report_pb2.REPORT_DISPOSITION_SUPERSEDED
-            )
-            self._outbox.put(worker_pb2.ServerItem(report_acknowledgement=superseded))
+            superseded = JobReportRecorded(Disposition.SUPERSEDED)
+            self._outbox.put(acknowledgement_item(raw, superseded))
             return
         command = to_report(self._local.namespace, token, report)
-        raw = report.lease_token
-        self._plane.report(command, lambda result: self._reported(raw, token.secret, result))
+        note = command.outcome.error.message if isinstance(command.outcome, ForbiddenOutcome) else ""
+        self._submit(command, lambda result: self._reported(raw, token.secret, note, result))
 
-    def _reported(self, raw: bytes, secret: UUID, result: JobReportRecorded | BaseException) -> None:
+    def _reported(
+        self, raw: bytes, secret: UUID, note: str, result: JobReportRecorded | BaseException
+    ) -> None:
         """Answers a report after its commit. One that could not be committed stays unanswered: it will come again."""
         if isinstance(result, BaseException):
-            _log.error("a report was not recorded", exc_info=result)
+            _log.warning("a report was not recorded: %s", result)
             return
         self._local.drop(secret)
+        if note and result.disposition is Disposition.RECORDED:
+            result = replace(result, note=note)
         self._outbox.put(acknowledgement_item(raw, result))
 
     def _progress(self, progress: worker_pb2.Progress) -> None:
@@ -143,7 +169,7 @@ class Inbox:
         if isinstance(result, ProgressRecorded) and not result.recorded:
             self._local.drop(token.secret)
             lease = LeaseReference(self._local.id, token.secret, token.run_id, token.stage_number)
-            self._outbox.put_first(stop_item(lease, worker_pb2.STOP_REASON_LEASE_LOST))
+            self._outbox.put_stop(stop_item(lease, worker_pb2.STOP_REASON_LEASE_LOST), token.secret)
 
     def _logs(self, batch: worker_pb2.LogBatch) -> None:
         token = self._token(batch.lease_token)
@@ -155,8 +181,10 @@ class Inbox:
         self._plane.logs.add(to_log_lines(token, attempt, batch, self._plane.ports.clock.now()))
 
     def _directive_done(self, done: worker_pb2.DirectiveDone) -> None:
-        token = self._token(done.lease_token)
-        self._local.drop(token.secret)
+        """Local work has ended. Where nobody had told it to, the job is handed on: its worker does not do it any more."""
+        lease = self._local.held.get(self._token(done.lease_token).secret)
+        if lease is not None:
+            self.hand_on([lease], started=True)
 
     def _drain(self, drain: session_pb2.Drain) -> None:
         self._local.draining = True

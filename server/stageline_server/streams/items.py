@@ -1,7 +1,7 @@
 """Pure translation of the items of worker frames to commands, and of commands' results and offers to items."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,20 @@ from stageline_engine.ports import LogLine
 from stageline_server.streams.tokens import LeaseToken, encode_token
 
 Reason = error_pb2.ErrorReason
+
+METRICS_MAX = 100
+METRIC_NAME_LENGTH_MAX = 127
+"""Metrics of one report and the length of a name, as the protocol says; those beyond are left out."""
+
+LOG_ENTRIES_PER_BATCH_MAX = 1000
+"""Lines in one batch, as the protocol says: dealing with one never holds up other items for long."""
+
+OUTPUT_OVERHEAD_BYTES = 24
+"""Tags and lengths of one output in an offer."""
+
+OFFER_BYTES_MAX = limits.FRAME_BYTES_MAX - 1024
+"""One offer: it must go into a frame, with room for what is around it."""
+
 _DISPOSITIONS = {
     Disposition.RECORDED: report_pb2.REPORT_DISPOSITION_RECORDED,
     Disposition.ALREADY_RECORDED: report_pb2.REPORT_DISPOSITION_ALREADY_RECORDED,
@@ -48,17 +62,21 @@ class BadItemError(Exception):
     ) -> None:
         """Takes what the worker is told."""
         super().__init__(message)
-        self.detail = error_pb2.ErrorDetail(reason=reason, message=message, metadata=metadata or {})
+        self.detail = error_pb2.ErrorDetail(
+            reason=reason,
+            message=cut(message, limits.LOG_MESSAGE_LENGTH_MAX),
+            metadata={
+                key: cut(value, limits.ERROR_MESSAGE_LENGTH_MAX) for key, value in (metadata or {}).items()
+            },
+        )
+
+
+class ForbiddenOutcome(Failed):
+    """A final failure in the place of an outcome that the job does not allow: the report is answered, the run goes on."""
 
 
 def to_outcome(report: report_pb2.Report) -> Outcome:
-    """Translates the outcome of a report.
-
-    An outcome that this job does not allow becomes a final failure, so that the report is answered and the run goes on.
-
-    Raises:
-        BadItemError: There is no outcome.
-    """
+    """Translates the outcome of a report; one that this job does not allow becomes a ``ForbiddenOutcome``."""
     match report.WhichOneof("outcome"):
         case "completed":
             return _completed(report)
@@ -69,9 +87,7 @@ def to_outcome(report: report_pb2.Report) -> Outcome:
         case "suspended" | "still_waiting":
             return _forbidden("The stage is not of mode ASYNC_BATCH, so it cannot suspend.")
         case _:
-            raise BadItemError(
-                Reason.ERROR_REASON_INVALID_FIELD, "A report needs an outcome.", {"field": "outcome"}
-            )
+            return _forbidden("The report has no outcome that this server knows.")
 
 
 def _completed(report: report_pb2.Report) -> Outcome:
@@ -80,17 +96,23 @@ def _completed(report: report_pb2.Report) -> Outcome:
         return _forbidden(
             f"The output is a reference to {output.reference.size_bytes} bytes that are not stored."
         )
-    metrics = {name: value for name, value in report.metrics.items() if math.isfinite(value)}
-    return Completed(output.json, metrics)
+    return Completed(output.json, _metrics(report.metrics))
 
 
-def _forbidden(message: str) -> Failed:
-    return Failed(StageError("INVALID_OUTPUT", message), retryable=False)
+def _metrics(given: Mapping[str, float]) -> dict[str, float]:
+    """As many metrics as are kept; what is over a limit is no reason to lose the output."""
+    finite = sorted((name, value) for name, value in given.items() if math.isfinite(value))
+    return {cut(name, METRIC_NAME_LENGTH_MAX): value for name, value in finite[:METRICS_MAX]}
+
+
+def _forbidden(message: str) -> ForbiddenOutcome:
+    return ForbiddenOutcome(StageError("INVALID_OUTPUT", message), retryable=False)
 
 
 def to_failure(error: failure_pb2.StageError) -> Failed:
     """Translates a failure; texts over their limit are cut and say so."""
-    kind = failure_pb2.FailureKind.Name(error.kind).removeprefix("FAILURE_KIND_")
+    known = error.kind in failure_pb2.FailureKind.values()
+    kind = failure_pb2.FailureKind.Name(error.kind).removeprefix("FAILURE_KIND_") if known else "UNKNOWN"
     retryable = error.retryable if error.HasField("retryable") else None
     return Failed(
         StageError(
@@ -99,8 +121,21 @@ def to_failure(error: failure_pb2.StageError) -> Failed:
             cut(error.stack_trace, limits.ERROR_STACK_LENGTH_MAX),
         ),
         retryable=False if error.kind in _FINAL_KINDS else retryable,
-        retry_after=error.retry_after.ToTimedelta() if error.HasField("retry_after") else None,
+        retry_after=_timedelta(error.retry_after) if error.HasField("retry_after") else None,
     )
+
+
+def _timedelta(value: Duration) -> timedelta:
+    """A duration; one that no timedelta can hold becomes the longest that a retry may wait."""
+    try:
+        return value.ToTimedelta()
+    except (ValueError, OverflowError):
+        return limits.RETRY_BACKOFF_MAX if value.seconds > 0 else timedelta()
+
+
+def some_ids(ids: Iterable[str]) -> str:
+    """Ids for the metadata of an error, few enough for a person to read and for gRPC to carry."""
+    return cut(",".join(list(ids)[:50]), 1024)
 
 
 def cut(text: str, length_max: int) -> str:
@@ -110,11 +145,7 @@ def cut(text: str, length_max: int) -> str:
 
 
 def to_report(namespace: str, token: LeaseToken, report: report_pb2.Report) -> ReportJob:
-    """Translates a report.
-
-    Raises:
-        BadItemError: It has no outcome.
-    """
+    """Translates a report."""
     return ReportJob(namespace, token.run_id, token.stage_number, token.secret, to_outcome(report))
 
 
@@ -150,7 +181,8 @@ def json_object(text: bytes, field: str, bytes_max: int = limits.LOG_MESSAGE_LEN
         )
     try:
         value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        orjson.dumps(value)  # what nests too deeply can be read, and yet not be written again
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
         raise BadItemError(
             Reason.ERROR_REASON_MALFORMED_JSON, f"{field}: {error}", {"field": field}
         ) from None
@@ -161,7 +193,16 @@ def json_object(text: bytes, field: str, bytes_max: int = limits.LOG_MESSAGE_LEN
 
 
 def to_log_lines(token: LeaseToken, attempt: int, batch: worker_pb2.LogBatch, now: datetime) -> list[LogLine]:
-    """Translates log lines. What cannot be kept as it is, is kept as well as can be: logs are best effort."""
+    """Translates log lines. What cannot be kept as it is, is kept as well as can be: logs are best effort.
+
+    Raises:
+        BadItemError: There are too many.
+    """
+    if len(batch.entries) > LOG_ENTRIES_PER_BATCH_MAX:
+        limit, actual = str(LOG_ENTRIES_PER_BATCH_MAX), str(len(batch.entries))
+        facts = {"limit_name": "log_entries_per_batch_max", "limit": limit, "actual": actual}
+        message = f"A batch has at most {limit} log entries, but has {actual}."
+        raise BadItemError(Reason.ERROR_REASON_LIMIT_EXCEEDED, message, facts)
     lines = [_log_line(token, attempt, entry, now) for entry in batch.entries]
     if batch.dropped_count > 0:
         message = f"{batch.dropped_count} lines were dropped by the worker: over the limit of lines a second."
@@ -174,10 +215,22 @@ def _log_line(token: LeaseToken, attempt: int, entry: run_pb2.LogEntry, now: dat
         metadata = json_object(entry.fields, "fields")
     except BadItemError as error:
         metadata = {"stageline.note": str(error)}
-    level = run_pb2.LogLevel.Name(entry.level).removeprefix("LOG_LEVEL_") if entry.level else "INFO"
-    logged_at = entry.log_time.ToDatetime(now.tzinfo) if entry.HasField("log_time") else now
+    known = entry.level and entry.level in run_pb2.LogLevel.values()
+    level = run_pb2.LogLevel.Name(entry.level).removeprefix("LOG_LEVEL_") if known else "INFO"
     message = cut(entry.message, limits.LOG_MESSAGE_LENGTH_MAX)
-    return LogLine(token.run_id, token.stage_number, attempt, level, message, metadata, logged_at)
+    return LogLine(
+        token.run_id, token.stage_number, attempt, level, message, metadata, _logged_at(entry, now)
+    )
+
+
+def _logged_at(entry: run_pb2.LogEntry, now: datetime) -> datetime:
+    """When a line was logged by the worker's clock; now where that is no time."""
+    if not entry.HasField("log_time"):
+        return now
+    try:
+        return entry.log_time.ToDatetime(now.tzinfo)
+    except (ValueError, OverflowError):
+        return now
 
 
 def offer_item(offer: JobOffer) -> worker_pb2.ServerItem:
@@ -198,13 +251,23 @@ def offer_item(offer: JobOffer) -> worker_pb2.ServerItem:
         completed_stage_ids=offer.completed_stage_ids,
         stage_number=offer.lease.stage_number,
     )
-    for stage_id, text in offer.outputs.items():
-        message.outputs[stage_id].json = text.encode()
     if offer.run_input is not None:
         message.run_input.json = offer.run_input.encode()
     if offer.start_to_close is not None:
         message.start_to_close.CopyFrom(duration(offer.start_to_close))
+    _add_outputs(message, offer.outputs)
     return worker_pb2.ServerItem(offer=message)
+
+
+def _add_outputs(message: job_pb2.JobOffer, outputs: Mapping[str, str]) -> None:
+    """Adds outputs as long as the offer still goes into a frame; its worker fetches the others."""
+    room = OFFER_BYTES_MAX - message.ByteSize()
+    for stage_id, text in outputs.items():
+        output = text.encode()
+        room -= len(output) + len(stage_id.encode()) + OUTPUT_OVERHEAD_BYTES
+        if room < 0:
+            return
+        message.outputs[stage_id].json = output
 
 
 def acknowledgement_item(token: bytes, recorded: JobReportRecorded) -> worker_pb2.ServerItem:
@@ -215,7 +278,7 @@ def acknowledgement_item(token: bytes, recorded: JobReportRecorded) -> worker_pb
     if recorded.note:
         message.disposition = report_pb2.REPORT_DISPOSITION_REFUSED
         message.error.reason = Reason.ERROR_REASON_INVALID_OUTPUT
-        message.error.message = recorded.note
+        message.error.message = cut(recorded.note, limits.LOG_MESSAGE_LENGTH_MAX)
     return worker_pb2.ServerItem(report_acknowledgement=message)
 
 

@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from stageline.v1 import error_pb2, worker_pb2, worker_service_pb2, worker_service_pb2_grpc
 from stageline_engine import limits
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import Refusal, RefusedError, abort, answering, invalid_field, refusal_of
+from stageline_server.mapping.fields import namespace_of
+from stageline_server.streams.endings import malformed
+from stageline_server.streams.items import cut, some_ids
 from stageline_server.streams.session import WorkSession
 from stageline_server.streams.tokens import LeaseToken, decode_token
 
@@ -27,8 +31,15 @@ class GrpcTransport:
         self._context = context
 
     async def read(self) -> worker_pb2.WorkerFrame | None:
-        """Returns the next frame, or None when the worker has closed its side."""
-        frame = await self._context.read()
+        """Returns the next frame, or None when the worker has closed its side or the connection is broken.
+
+        Raises:
+            StreamEndedError: What came is no frame.
+        """
+        try:
+            frame = await self._context.read()
+        except DecodeError as error:
+            raise malformed(error) from None
         return frame if isinstance(frame, worker_pb2.WorkerFrame) else None
 
     async def write(self, frame: worker_pb2.ServerFrame) -> None:
@@ -62,7 +73,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self, request: worker_service_pb2.FetchOutputsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> worker_service_pb2.FetchOutputsResponse:
         """Returns outputs of earlier stages of the lease's run, as many as fit into a frame."""
-        namespace = request.namespace or "default"
+        namespace = namespace_of(request.namespace)
         token = await self._live(namespace, request.lease_token)
         if not 1 <= len(request.stage_ids) <= limits.STAGES_PER_WORKFLOW_MAX:
             raise invalid_field("stage_ids", f"must be 1 to {limits.STAGES_PER_WORKFLOW_MAX} ids")
@@ -90,10 +101,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         known = {each.stage.stage_id: each.stage.number for each in stages if each.stage.group_number < group}
         for stage_id in stage_ids:
             if stage_id not in known:
-                facts = {"stage_id": stage_id, "valid_stage_ids": ",".join(list(known)[:50])}
-                raise RefusedError(
-                    Refusal("STAGE_NOT_FOUND", f"There is no earlier stage {stage_id!r}.", facts)
-                )
+                told = cut(stage_id, limits.NAME_LENGTH_MAX)
+                facts = {"stage_id": told, "valid_stage_ids": some_ids(known)}
+                raise RefusedError(Refusal("STAGE_NOT_FOUND", f"There is no earlier stage {told!r}.", facts))
         return {stage_id: known[stage_id] for stage_id in stage_ids}
 
     async def _outputs(

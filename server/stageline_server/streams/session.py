@@ -14,6 +14,15 @@ from stageline_engine.commands import JobOffer, LeaseReference
 from stageline_server import __version__
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.sessions import LocalSession
+from stageline_server.streams.endings import (
+    DRAIN_MESSAGE,
+    ENDS,
+    StreamEndedError,
+    check_frame,
+    invalid,
+    shutdown,
+    timed_out,
+)
 from stageline_server.streams.frames import Outbox
 from stageline_server.streams.hello import PROTOCOL_VERSION, HelloRefusedError, Opened, open_session
 from stageline_server.streams.inbox import Inbox
@@ -21,35 +30,24 @@ from stageline_server.streams.items import Reason, duration, offer_item, stop_it
 
 _log = logging.getLogger(__name__)
 
-DRAIN_MESSAGE = "The server shuts down; connect again."
+GOODBYE_SECONDS = 2.0
+"""How long a worker may take to read what is said last."""
 
 
 class Transport(Protocol):
     """The two directions of a stream."""
 
     async def read(self) -> worker_pb2.WorkerFrame | None:
-        """Returns the next frame, or None when the worker has closed its side."""
+        """Returns the next frame, or None when the worker has closed its side or the connection is broken.
+
+        Raises:
+            StreamEndedError: What came is no frame.
+        """
         ...
 
     async def write(self, frame: worker_pb2.ServerFrame) -> None:
         """Sends a frame."""
         ...
-
-
-class StreamEndedError(Exception):
-    """The server ends the stream, for a reason of the closed list."""
-
-    def __init__(
-        self,
-        reason: "session_pb2.DisconnectReason.ValueType",
-        detail: error_pb2.ErrorDetail,
-        *,
-        reconnect: bool = True,
-    ) -> None:
-        """Takes what the worker is told in SessionEnd and in the stream's status."""
-        super().__init__(detail.message)
-        self.detail = detail
-        self.item = session_pb2.SessionEnd(reason=reason, error=detail, reconnect=reconnect)
 
 
 class WorkSession:
@@ -60,7 +58,6 @@ class WorkSession:
         self._plane = plane
         self._transport = transport
         self._outbox = Outbox()
-        self._local: LocalSession | None = None
         self._end: asyncio.Future[StreamEndedError] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> StreamEndedError | None:
@@ -73,36 +70,42 @@ class WorkSession:
             first = await self._first_frame()
             opened = await self._open(first)
         except StreamEndedError as ended:
-            await self._say_goodbye(ended)
+            await self._say_goodbye(ended.item)
             return ended
         local = self._admit(first.items[0].hello, opened)
-        reader = asyncio.create_task(self._read(local, opened, first), name="stream-reader")
+        inbox = Inbox(self._plane, local, self._outbox)
+        inbox.hand_on(opened.unlisted, started=False)
+        reader = asyncio.create_task(self._read(local, inbox, first), name="stream-reader")
         writer = asyncio.create_task(self._write(), name="stream-writer")
-        parts: set[asyncio.Future[Any]] = {reader, writer, self._end}
+        watch = asyncio.create_task(self._watch(local), name="stream-watch")
+        tasks: tuple[asyncio.Future[Any], ...] = (reader, writer, watch)
         try:
-            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            end = self._end.result() if self._end.done() else _outcome(reader, writer)
+            await asyncio.wait({*tasks, self._end}, return_when=asyncio.FIRST_COMPLETED)
+            end = self._end.result() if self._end.done() else _outcome(reader, writer, watch)
+            self._plane.sessions.remove(local)
+            if end is not None:
+                await self._end_stream(local, end, writer)
+            elif reader.done() and not reader.exception():
+                await self._closed_by_worker(local, inbox, writer)
+            return end
         finally:
             self._plane.sessions.remove(local)
-            closed = reader.done() and not reader.cancelled() and reader.exception() is None
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
-        if end is not None:
-            await self._say_goodbye(end)
-        elif closed:
-            await self._closed_by_worker(local)
-        return end
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._take_back_unsent(local)
 
     async def _first_frame(self) -> worker_pb2.WorkerFrame:
+        if self._plane.draining:
+            raise shutdown()
         timeout = self._plane.settings.session_timeout.total_seconds()
         try:
             frame = await asyncio.wait_for(self._transport.read(), timeout)
         except TimeoutError:
-            raise _timed_out() from None
+            raise timed_out() from None
         if frame is None or not frame.items or frame.items[0].WhichOneof("item") != "hello":
-            raise _invalid("The first frame must begin with Hello.", expected=1, actual=0)
-        check_frame(frame, 1)
+            raise invalid("The first frame must begin with Hello.", expected=1, actual=0)
+        check_frame(frame, 1, 0)
         return frame
 
     async def _open(self, first: worker_pb2.WorkerFrame) -> Opened:
@@ -121,12 +124,17 @@ class WorkSession:
         before = self._plane.sessions.add(local)
         if before is not None:
             before.outlet.close("SESSION_SUPERSEDED")
-        self._local = local
-        self._outbox.put(worker_pb2.ServerItem(welcome=self._welcome(opened)))
+        # Before all else: a directive to stop goes ahead of what waits, but not of Welcome.
+        self._outbox.put_first(worker_pb2.ServerItem(welcome=self._welcome(opened)))
         for verdict in opened.verdicts:
             self._outbox.put(worker_pb2.ServerItem(held_lease_verdict=verdict))
         for error in opened.errors:
             self._outbox.put(worker_pb2.ServerItem(error=error))
+        if opened.resumed:
+            # The server that it comes from may be leasing to it still.
+            self._plane.suspect_lost_offers([local.id])
+        if local.draining:
+            self.send_drain()
         self._plane.leaser.jobs_may_wait(opened.route_ids)
         return local
 
@@ -146,53 +154,87 @@ class WorkSession:
         message.server_time.FromDatetime(self._plane.ports.clock.now())
         return message
 
-    async def _read(self, local: LocalSession, opened: Opened, first: worker_pb2.WorkerFrame) -> None:
+    async def _read(self, local: LocalSession, inbox: Inbox, first: worker_pb2.WorkerFrame) -> None:
         """Deals with frames until the worker closes its side."""
-        inbox = Inbox(self._plane, local, self._outbox)
-        inbox.hand_on(opened.unlisted)
         inbox.take(first, skip_first=True)
         expected = 2
-        timeout = self._plane.settings.session_timeout.total_seconds()
-        while True:
-            try:
-                frame = await asyncio.wait_for(self._transport.read(), timeout)
-            except TimeoutError:
-                raise _timed_out() from None
-            if frame is None:
-                return
+        while (frame := await self._transport.read()) is not None:
             local.last_heard = time.monotonic()
-            check_frame(frame, expected)
+            check_frame(frame, expected, self._outbox.last_sequence)
             inbox.take(frame)
             expected += 1
 
+    async def _watch(self, local: LocalSession) -> None:
+        """Ends the stream when nothing was heard for the session timeout."""
+        timeout = self._plane.settings.session_timeout.total_seconds()
+        left = timeout
+        while left > 0:
+            await asyncio.sleep(left)
+            left = local.last_heard + timeout - time.monotonic()
+        raise timed_out()
+
     async def _write(self) -> None:
         interval = self._plane.settings.heartbeat_interval.total_seconds()
-        while True:
+        while not self._outbox.finished:
             await self._transport.write(await self._outbox.next_frame(interval))
 
-    async def _say_goodbye(self, end: StreamEndedError) -> None:
+    async def _end_stream(
+        self, local: LocalSession, end: StreamEndedError, writer: "asyncio.Task[None]"
+    ) -> None:
         """Sends what still waits, acknowledgements above all, and then why the stream ends."""
-        self._outbox.put(worker_pb2.ServerItem(session_end=end.item))
+        self._take_back_unsent(local)
+        self._outbox.finish(worker_pb2.ServerItem(session_end=end.item))
+        # A writer that is in the middle of a frame must come to its end: a stream takes one write at a time.
+        await asyncio.wait({writer}, timeout=GOODBYE_SECONDS)
+        if (
+            end.detail.reason == Reason.ERROR_REASON_SESSION_TIMED_OUT
+            and self._plane.sessions.get(local.id) is None
+        ):
+            await self._plane.give_up(local)
+
+    async def _say_goodbye(self, last: session_pb2.SessionEnd) -> None:
+        """Sends what still waits and then why the stream ends, where no other writer is at work."""
+        self._outbox.finish(worker_pb2.ServerItem(session_end=last))
         try:
-            while not self._outbox.empty:
-                await asyncio.wait_for(self._transport.write(await self._outbox.next_frame(0)), 2)
+            await asyncio.wait_for(self._write(), GOODBYE_SECONDS)
         except Exception:  # noqa: BLE001 - the connection may be gone; its status tells the worker as much
             _log.debug("a goodbye did not reach its worker", exc_info=True)
 
-    async def _closed_by_worker(self, local: LocalSession) -> None:
-        """The worker has closed its side in peace: what it still holds is handed on, and the session ends."""
-        inbox = Inbox(self._plane, local, self._outbox)
-        await asyncio.gather(*inbox.hand_on(tuple(local.held.values())), return_exceptions=True)
+    async def _closed_by_worker(
+        self, local: LocalSession, inbox: Inbox, writer: "asyncio.Task[None]"
+    ) -> None:
+        """Ends a session whose worker has closed its side in peace: what it still holds is handed on.
+
+        A broken connection looks the same to the reader, and ends no lease: only where a write comes through is it peace.
+        """
+        self._outbox.finish()
+        try:
+            async with asyncio.timeout(self._plane.settings.session_timeout.total_seconds()):
+                await writer
+                await self._transport.write(self._outbox.build())
+        except Exception:  # noqa: BLE001 - whatever it is, the worker is not at the other end; it may come back
+            _log.debug("a stream broke", exc_info=True)
+            return
+        inbox.hand_on(tuple(local.held.values()), started=True)
+        await inbox.answered()
         now = self._plane.ports.clock.now()
         await self._plane.ports.sessions.end(local.id, self._plane.server_id, now, "DRAINED")
+        await self._say_goodbye(session_pb2.SessionEnd(reason=session_pb2.DISCONNECT_REASON_DRAINED))
+
+    def _take_back_unsent(self, local: LocalSession) -> None:
+        """Hands on jobs that never left this server."""
+        for token in self._outbox.withdraw_offers():
+            if lease := local.drop(token):
+                self._plane.take_back(local, lease)
 
     def send_offer(self, offer: JobOffer) -> None:
         """Sends a leased job."""
         self._outbox.put(offer_item(offer), offered=offer.lease.lease_token)
 
     def send_stop(self, lease: LeaseReference) -> None:
-        """Tells the worker to stop a job, before it is given anything else."""
-        self._outbox.put_first(stop_item(lease, worker_pb2.STOP_REASON_RUN_ENDED))
+        """Tells the worker to stop a job, before it is given any other."""
+        item = stop_item(lease, worker_pb2.STOP_REASON_RUN_ENDED)
+        self._outbox.put_stop(item, lease.lease_token)
 
     def send_drain(self) -> None:
         """Asks the worker to connect elsewhere."""
@@ -201,87 +243,23 @@ class WorkSession:
     def close(self, reason: str) -> None:
         """Ends the stream for a reason of the closed list."""
         if not self._end.done():
-            self._end.set_result(_ENDS[reason]())
+            self._end.set_result(ENDS[reason]())
 
 
-def _outcome(reader: "asyncio.Task[None]", writer: "asyncio.Task[None]") -> StreamEndedError | None:
-    """Why the reader or the writer stopped; a broken connection is no fault of the server's."""
-    for task in (reader, writer):
-        if task.done() and not task.cancelled():
-            error = task.exception()
+def _outcome(
+    reader: "asyncio.Task[None]", writer: "asyncio.Task[None]", watch: "asyncio.Task[None]"
+) -> StreamEndedError | None:
+    """Why the server ends the stream; None where the worker closed its side or the connection broke."""
+    for task in (reader, watch):
+        if task.done() and isinstance(error := task.exception(), Exception):
             if isinstance(error, StreamEndedError):
                 return error
-            if isinstance(error, Exception) and task is reader:
-                _log.error("a stream failed", exc_info=error)
-                detail = error_pb2.ErrorDetail(
-                    reason=Reason.ERROR_REASON_INTERNAL, message="The server failed."
-                )
-                return StreamEndedError(session_pb2.DISCONNECT_REASON_INTERNAL, detail)
+            _log.error("a stream failed", exc_info=error)
+            detail = error_pb2.ErrorDetail(reason=Reason.ERROR_REASON_INTERNAL, message="The server failed.")
+            return StreamEndedError(session_pb2.DISCONNECT_REASON_INTERNAL, detail)
+    if writer.done() and isinstance(error := writer.exception(), Exception):
+        _log.warning("a stream broke: %s", error)
     return None
-
-
-def check_frame(frame: worker_pb2.WorkerFrame, expected: int) -> None:
-    """Checks the framing.
-
-    Raises:
-        StreamEndedError: The sequence does not follow, or the frame is over its limits.
-    """
-    if frame.sequence != expected:
-        message = f"The frame has sequence {frame.sequence}, expected {expected}."
-        raise _invalid(message, expected, frame.sequence)
-    size, count = frame.ByteSize(), len(frame.items)
-    if size > limits.FRAME_BYTES_MAX:
-        facts = {"limit_bytes": str(limits.FRAME_BYTES_MAX), "actual_bytes": str(size)}
-        message = f"The frame has {size} bytes, limit {limits.FRAME_BYTES_MAX}."
-        detail = error_pb2.ErrorDetail(
-            reason=Reason.ERROR_REASON_FRAME_TOO_LARGE, message=message, metadata=facts
-        )
-        raise StreamEndedError(session_pb2.DISCONNECT_REASON_FRAME_INVALID, detail)
-    if count > limits.FRAME_ITEMS_MAX:
-        raise _invalid(
-            f"The frame has {count} items, limit {limits.FRAME_ITEMS_MAX}.", expected, frame.sequence
-        )
-
-
-def _invalid(message: str, expected: int, actual: int) -> StreamEndedError:
-    facts = {"expected_sequence": str(expected), "actual_sequence": str(actual)}
-    detail = error_pb2.ErrorDetail(reason=Reason.ERROR_REASON_FRAME_INVALID, message=message, metadata=facts)
-    return StreamEndedError(session_pb2.DISCONNECT_REASON_FRAME_INVALID, detail)
-
-
-def _timed_out() -> StreamEndedError:
-    detail = error_pb2.ErrorDetail(
-        reason=Reason.ERROR_REASON_SESSION_TIMED_OUT,
-        message="Nothing was heard of the worker for the session timeout.",
-    )
-    return StreamEndedError(session_pb2.DISCONNECT_REASON_TIMED_OUT, detail)
-
-
-def _superseded() -> StreamEndedError:
-    detail = error_pb2.ErrorDetail(
-        reason=Reason.ERROR_REASON_SESSION_SUPERSEDED, message="The session goes on with a newer stream."
-    )
-    return StreamEndedError(session_pb2.DISCONNECT_REASON_SUPERSEDED, detail, reconnect=False)
-
-
-def _not_found() -> StreamEndedError:
-    detail = error_pb2.ErrorDetail(
-        reason=Reason.ERROR_REASON_SESSION_NOT_FOUND,
-        message="The session has ended or moved to another server.",
-    )
-    return StreamEndedError(session_pb2.DISCONNECT_REASON_TIMED_OUT, detail)
-
-
-def _shutdown() -> StreamEndedError:
-    detail = error_pb2.ErrorDetail(reason=Reason.ERROR_REASON_SHUTTING_DOWN, message=DRAIN_MESSAGE)
-    return StreamEndedError(session_pb2.DISCONNECT_REASON_SERVER_SHUTDOWN, detail)
-
-
-_ENDS = {
-    "SESSION_SUPERSEDED": _superseded,
-    "SESSION_NOT_FOUND": _not_found,
-    "SERVER_SHUTDOWN": _shutdown,
-}
 
 
 def wire_limits() -> limits_pb2.Limits:

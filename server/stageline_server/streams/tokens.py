@@ -9,6 +9,9 @@ from stageline_engine.commands import LeaseReference
 _LAYOUT = struct.Struct(">B16sI16s")
 _FORMAT = 1
 
+TOKEN_BYTES_MAX = 64
+"""The longest token that the protocol allows; of a longer one, no more than this is ever sent back."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseToken:

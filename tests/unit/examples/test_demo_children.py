@@ -55,6 +55,14 @@ async def test_an_unexpected_end_is_told_with_the_last_words(tmp_path: Path) -> 
             await child.watch()
 
 
+async def test_a_second_process_of_the_name_leaves_the_log_of_the_first_alone(tmp_path: Path) -> None:
+    async with start(tmp_path, "import signal; print('first'); signal.pause()") as first:
+        await eventually(lambda: _said(first, "first"))
+        async with start(tmp_path, "import signal; print('second'); signal.pause()") as second:
+            await eventually(lambda: _said(second, "second"))
+        assert first.log_tail() == "first"
+
+
 async def test_work_is_given_up_when_a_process_that_it_needs_ends(tmp_path: Path) -> None:
     cancelled = asyncio.Event()
 

@@ -1,0 +1,1 @@
+"""What Stageline costs, in one run that anyone can repeat: `make bench`."""

@@ -1,0 +1,123 @@
+"""No statement reads a whole table: each finds its rows by an index."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from stageline_engine.adapters.postgres.statements import changes, jobs, outbox, runs, sessions, settings
+from stageline_migrations import upgrade
+from tests.support.postgres import DatabaseServer
+
+FILLED_AT = "'2030-01-01T00:00:00Z'::timestamptz"
+RUNS = 3000
+# A few thousand runs of three stages: the first completed, the second ready, delayed or leased.
+FILL = f"""
+    INSERT INTO runs SELECT gen_random_uuid(), 'default', 'flow', 1, 'RUNNING', n % 10, 2, 1, 0, 6, 3, {FILLED_AT},
+           {FILLED_AT}, NULL, NULL, 0, 0 FROM generate_series(1, {RUNS}) AS n;
+    INSERT INTO run_payloads SELECT id, '{{}}', '{{"a": {{}}}}', '{{}}' FROM runs;
+    INSERT INTO stages SELECT id, 1, 'a', 1, 'COMPLETED', 0, 1, 1, 1, NULL, 2, {FILLED_AT}, {FILLED_AT}, {FILLED_AT}
+           FROM runs;
+    INSERT INTO stages SELECT id, 2, 'b', 2, 'PENDING', 0, 0, 0, 0, NULL, 1, {FILLED_AT}, NULL, NULL FROM runs;
+    INSERT INTO stage_results SELECT id, 1, 0, '"out"', 5, '{{}}', NULL FROM runs;
+    INSERT INTO jobs SELECT id, 2, 1 + priority % 5, 'EXECUTE', 'READY', priority, {FILLED_AT}, 0, 0, 1, NULL, NULL
+           FROM runs;
+    UPDATE jobs SET state = 'DELAYED' WHERE priority = 3;
+    INSERT INTO sessions SELECT gen_random_uuid(), 'default', 'w', 's', 10, 'py', {FILLED_AT}, {FILLED_AT}, '{{}}',
+           CASE WHEN n > 20 THEN {FILLED_AT} END, '' FROM generate_series(1, {RUNS}) AS n;
+    UPDATE jobs SET state = 'LEASED', lease_token = gen_random_uuid(),
+           session_id = (SELECT id FROM sessions WHERE ended_at IS NULL LIMIT 1) WHERE priority = 4;
+    INSERT INTO events SELECT id, n, 'stage:started', '{{}}', {FILLED_AT}, id FROM runs, generate_series(1, 6) AS n;
+    INSERT INTO outbox SELECT id, 3, 6, {FILLED_AT}, NULL, 0, false, '' FROM runs;
+    ANALYZE;
+"""
+
+REPORT = tuple(
+    part
+    for part in changes.PARTS
+    if part.name
+    in {
+        "runs_updated",
+        "stages_updated",
+        "stages_inserted",
+        "jobs_inserted",
+        "jobs_deleted",
+        "results",
+        "events",
+    }
+)
+STATEMENTS = {
+    "claim": jobs.CLAIM_JOBS,
+    "queue_heads": jobs.QUEUE_HEADS,
+    "promote": jobs.PROMOTE_JOBS,
+    "next_delayed": jobs.NEXT_DELAYED,
+    "jobs_of_sessions": jobs.JOBS_OF_SESSIONS,
+    "lock_runs": runs.LOCK_RUNS,
+    "load_stages": runs.LOAD_STAGES,
+    "load_all_stages": runs.LOAD_ALL_STAGES,
+    "load_outputs": runs.LOAD_OUTPUTS,
+    "get_run": runs.GET_RUN,
+    "get_stages": runs.GET_STAGES,
+    "list_events": runs.LIST_EVENTS,
+    "list_runs": runs.list_runs(()),
+    "list_runs_before": runs.list_runs(("workflow_name", "before")),
+    "read_keys": runs.READ_KEYS,
+    "claim_outbox": outbox.CLAIM_OUTBOX,
+    "settle_outbox": outbox.SETTLE_OUTBOX,
+    "expire_sessions": sessions.EXPIRE_SESSIONS,
+    "ended_holders": sessions.ENDED_HOLDERS,
+    "held_leases": sessions.HELD_LEASES,
+    "renew_sessions": sessions.RENEW_SESSIONS,
+    "report": changes.write_changes(REPORT, outbox=True, payloads=True, outputs=True),
+    "every_part": changes.write_changes(changes.PARTS, outbox=True, payloads=True, outputs=True),
+}
+
+
+QUEUE = (
+    "claim",
+    "queue_heads",
+    "promote",
+    "next_delayed",
+    "jobs_of_sessions",
+    "held_leases",
+    "lock_runs",
+    "load_stages",
+)
+
+
+@pytest.fixture(scope="module")
+def filled_url(postgres_server: DatabaseServer) -> Iterator[str]:
+    """A database of several thousand runs, shared since it is only looked at."""
+    url = postgres_server.create_database(upgrade)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILL.encode())
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_statement_has_its_index(filled_url: str, name: str) -> None:
+    """Told to avoid sequential scans, as the adapter's connections are, the planner uses one only where it must."""
+    with psycopg.connect(filled_url, autocommit=True) as connection:
+        connection.execute(settings.CONFIGURE)
+        plan = "\n".join(_plan(connection, STATEMENTS[name]))
+    assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("name", QUEUE)
+def test_the_queue_is_read_by_index_of_the_planners_own_choice(filled_url: str, name: str) -> None:
+    with psycopg.connect(filled_url, autocommit=True) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        plan = "\n".join(_plan(connection, STATEMENTS[name]))
+    assert "Seq Scan" not in plan, plan
+
+
+def _plan(connection: psycopg.Connection, statement: bytes) -> Iterator[str]:
+    connection.execute(b"PREPARE planned AS " + statement)
+    counted = connection.execute(
+        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'planned'"
+    ).fetchone()
+    assert counted is not None
+    given = f"({', '.join(['NULL'] * counted[0])})" if counted[0] else ""
+    for (line,) in connection.execute(f"EXPLAIN EXECUTE planned{given}".encode()):
+        yield line
