@@ -103,7 +103,7 @@ JobKey = tuple[UUID, int]
 """(run id, stage number): the key of a stage execution and of its job."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ChangeSet:
     """The difference between the rows that were read and the rows that follow. Versions are those that were read."""
 

@@ -15,11 +15,10 @@ def run_created(focus: Focus, event: events.RunCreated, now: datetime) -> Focus:
 
 
 def run_started(focus: Focus, event: events.RunStarted, now: datetime) -> Focus:
-    """The run leaves PENDING."""
+    """The run leaves PENDING, and its time begins to run."""
     run = focus.existing_run()
-    return focus._replace(
-        run=replace(run, state=follow(RUN_TRANSITIONS, run.state, "RunStarted"), started_at=now)
-    )
+    state = follow(RUN_TRANSITIONS, run.state, "RunStarted")
+    return focus._replace(run=replace(run, state=state, started_at=now, deadline_at=event.deadline_at))
 
 
 def run_advanced(focus: Focus, event: events.RunAdvanced, now: datetime) -> Focus:

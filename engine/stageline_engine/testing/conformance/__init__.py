@@ -14,12 +14,24 @@ from stageline_engine.testing.conformance.queries import QueryConformance
 from stageline_engine.testing.conformance.queue import QueueConformance
 from stageline_engine.testing.conformance.races import RaceConformance
 from stageline_engine.testing.conformance.registry import RegistryConformance
+from stageline_engine.testing.conformance.reruns import (
+    AnnotationConformance,
+    RepairConformance,
+    RerunConformance,
+)
 from stageline_engine.testing.conformance.sessions import SessionConformance
 from stageline_engine.testing.conformance.sources import ClockConformance, IdConformance, SinkConformance
+from stageline_engine.testing.conformance.timeouts import TimeoutConformance
 from stageline_engine.testing.conformance.transactions import TransactionConformance
 from stageline_engine.testing.conformance.transport import TransportConformance
+from stageline_engine.testing.conformance.waits import WaitConformance
 
 SUITES: tuple[type[Conformance], ...] = (
+    AnnotationConformance,
+    RepairConformance,
+    RerunConformance,
+    TimeoutConformance,
+    WaitConformance,
     CommitConformance,
     FlowConformance,
     KeyConformance,
@@ -37,6 +49,7 @@ SUITES: tuple[type[Conformance], ...] = (
 
 __all__ = [
     "SUITES",
+    "AnnotationConformance",
     "ClockConformance",
     "CommitConformance",
     "Conformance",
@@ -49,8 +62,12 @@ __all__ = [
     "QueueConformance",
     "RaceConformance",
     "RegistryConformance",
+    "RepairConformance",
+    "RerunConformance",
     "SessionConformance",
     "SinkConformance",
+    "TimeoutConformance",
     "TransactionConformance",
     "TransportConformance",
+    "WaitConformance",
 ]

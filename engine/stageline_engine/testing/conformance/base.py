@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.ports import ALL_STAGES, LoadedRun, UnitOfWork
 from stageline_engine.testing.backend import Backend
 from stageline_engine.testing.definitions import Group, workflow
+from stageline_engine.testing.play import Play
 from stageline_engine.testing.scene import Scene
 
 
@@ -31,6 +33,13 @@ class Conformance(ABC):
         async with self.scene() as scene:
             registered = await scene.register(workflow("flow", *(groups or ("a",))))
             yield scene, registered, await scene.create("flow")
+
+    @asynccontextmanager
+    async def play(self, *groups: Group, **fields: Any) -> AsyncIterator[tuple[Play, UUID]]:
+        """Yields a play of a workflow of these groups and fields, and a run of it."""
+        async with self.scene() as scene:
+            registered = await scene.register(workflow("flow", *groups, **fields))
+            yield Play(scene, registered, await scene.open_session()), await scene.create("flow")
 
 
 async def load(work: UnitOfWork, run_id: UUID) -> LoadedRun:

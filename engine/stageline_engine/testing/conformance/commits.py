@@ -29,7 +29,11 @@ class CommitConformance(Conformance):
             async with scene.backend.persistence.begin() as work:
                 before = await load(work, run_id)
                 assert (before.run.version, before.stages[0].version, before.jobs[0].version) == (1, 1, 1)
-                changes = ChangeSet([], [before.run], [], [], [before.stages[0]], [], [before.jobs[0]])
+                changes = ChangeSet(
+                    runs_updated=[before.run],
+                    stages_updated=[before.stages[0]],
+                    jobs_updated=[before.jobs[0]],
+                )
                 await work.commit(changes)
             async with scene.backend.persistence.begin() as work:
                 after = await load(work, run_id)
