@@ -1,6 +1,7 @@
 """Rerun by generation, repair of what stands still, and remarks."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from stageline_engine.commands import (
@@ -221,11 +222,6 @@ class AnnotationConformance(Conformance):
             )
 
     @staticmethod
-    async def _list(play: Play, run_id: UUID, **which: object) -> list[AnnotationRecord]:
-        found = await play.scene.backend.queries.list_annotations(
-            "default",
-            run_id,
-            AnnotationFilter(**which),
-            limit=100,  # type: ignore[arg-type]
-        )
-        return list(found)
+    async def _list(play: Play, run_id: UUID, **which: Any) -> list[AnnotationRecord]:
+        queries = play.scene.backend.queries
+        return list(await queries.list_annotations("default", run_id, AnnotationFilter(**which), limit=100))

@@ -100,7 +100,7 @@ class WaitConformance(Conformance):
             assert [entry.stage.stage_id for entry in details.stages] == ["batch"]
 
     async def test_a_check_that_fails_retryably_runs_the_stage_again_with_its_state(self) -> None:
-        async with self.play(batch_stage()) as (play, run_id):
+        async with self.play(batch_stage()) as (play, _run_id):
             await play.suspend(state=b'{"batch_id": "b-1"}')
             offer = await play.check_after(POLL_INTERVAL_DEFAULT)
             await play.scene.report(offer, failed(retry_after=timedelta(seconds=1)))
@@ -143,7 +143,7 @@ class WaitConformance(Conformance):
             assert await play.stage_state(run_id) is StageState.CANCELLED
 
     async def test_11_6_80_a_stage_that_ended_leaves_no_job(self) -> None:
-        async with self.play(batch_stage()) as (play, run_id):
+        async with self.play(batch_stage()) as (play, _run_id):
             await play.suspend(wait_max=HOUR)
             play.scene.clock.advance(HOUR)
             await play.scene.kernel.dispatch(ExpireDeadlines())
@@ -151,7 +151,7 @@ class WaitConformance(Conformance):
             assert (promoted.promoted, promoted.next_available_at) == (0, None)
 
     async def test_a_dead_checker_hands_its_check_on(self) -> None:
-        async with self.play(batch_stage()) as (play, run_id):
+        async with self.play(batch_stage()) as (play, _run_id):
             await play.suspend()
             offer = await play.check_after(POLL_INTERVAL_DEFAULT)
             play.scene.clock.advance(HOUR)
