@@ -14,7 +14,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stageline_engine import commands
 from stageline_engine.commands import (
     Completed,
-    Disposition,
     FlushOutbox,
     JobOffer,
     Outcome,
@@ -22,12 +21,13 @@ from stageline_engine.commands import (
     RunCancellation,
     RunCreation,
 )
-from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, SESSION_TIMEOUT
+from stageline_engine.limits import SESSION_TIMEOUT
 from stageline_engine.model.run import RunState
 from stageline_engine.rejections import Rejection
 from stageline_engine.testing import Scene
 from stageline_engine.testing.scene import SERVER, completed, failed
 from tests.property import invariants
+from tests.property.ledger import Ledger
 from tests.property.world import WORKFLOWS, OpenBackend, World
 
 PICK = st.integers(min_value=0, max_value=999)
@@ -61,7 +61,7 @@ class History(RuleBasedStateMachine):
         self.sessions: list[UUID] = []
         self.offers: list[JobOffer] = []
         self.cancelled: dict[UUID, Any] = {}
-        self.outputs: dict[tuple[UUID, int], bytes] = {}
+        self.ledger = Ledger()
         self.by_key: dict[str, Any] = {}
 
     def teardown(self) -> None:
@@ -210,7 +210,7 @@ class History(RuleBasedStateMachine):
             return
         for run_id, snapshot in self.cancelled.items():
             assert self.world.snapshot([run_id]) == snapshot
-        for (run_id, number), output in self.outputs.items():
+        for (run_id, number), output in self.ledger.outputs.items():
             assert self.world.same(_output(run_id, number)) == {number: output.decode()}
 
     def finish(self) -> None:
@@ -224,6 +224,7 @@ class History(RuleBasedStateMachine):
             self.world.same(lambda scene: scene.reap())
             for offer in self._lease(session_id, 100):
                 self._report([(offer, completed(1))], 0)
+                self.nothing_contradicts_itself()
         states = {details.run.state for details, _ in self.world.snapshot(list(self.runs))}
         assert states <= {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
         self._publish_all()
@@ -251,8 +252,7 @@ class History(RuleBasedStateMachine):
             lambda scene: scene.lease(session_id, *self.world.workflows.values(), slots=slots)
         )
         assert len(offers) <= slots
-        assert all(offer.delivery <= DELIVERIES_PER_ATTEMPT_MAX for offer in offers)
-        self.offers += offers
+        self._take(offers)
         return offers
 
     def _report(self, reports: list[tuple[JobOffer, Outcome]], slots: int) -> None:
@@ -266,13 +266,14 @@ class History(RuleBasedStateMachine):
             return list(dispatched.results), dispatched.effects
 
         results, effects = self.world.same(send)
-        self.offers += effects.offers
-        for (offer, outcome), result in zip(reports, results, strict=True):
-            accepted = result.disposition is Disposition.RECORDED and not result.note
-            if accepted and isinstance(outcome, Completed):
-                key = (offer.lease.run_id, offer.lease.stage_number)
-                assert key not in self.outputs
-                self.outputs[key] = outcome.output
+        for (offer, outcome), answer in zip(reports, results, strict=True):
+            self.ledger.reported(offer, outcome, answer)
+        self._take(effects.offers)
+
+    def _take(self, offers: Sequence[JobOffer]) -> None:
+        for offer in offers:
+            self.ledger.offered(offer)
+        self.offers += offers
 
 
 def _output(run_id: UUID, number: int) -> Callable[[Scene], Awaitable[Any]]:
