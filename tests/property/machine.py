@@ -63,6 +63,9 @@ class History(RuleBasedStateMachine):
         self.cancelled: dict[UUID, Any] = {}
         self.ledger = Ledger()
         self.by_key: dict[str, Any] = {}
+        self.open_session()
+        for definition in WORKFLOWS:
+            self.create(definition.name, 5, "")
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -89,7 +92,6 @@ class History(RuleBasedStateMachine):
             assert answer.run_id == self.by_key[key][1].run_id
         self.runs[answer.run_id] = name
 
-    @precondition(lambda self: self.runs)
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
         run_id = self._one_of(list(self.runs), pick)
@@ -104,21 +106,25 @@ class History(RuleBasedStateMachine):
     def open_session(self) -> None:
         self.sessions.append(self.world.same(lambda scene: scene.open_session()))
 
-    @precondition(lambda self: self.sessions)
     @rule()
     def renew_all(self) -> None:
         self.world.same(lambda scene: scene.renew(*self.sessions))
 
-    @precondition(lambda self: self.sessions)
     @rule(pick=PICK)
     def end_session(self, pick: int) -> None:
         session_id, now = self._one_of(self.sessions, pick), self.world.clock_now
         self.world.same(lambda scene: scene.backend.sessions.end(session_id, SERVER, now, "DRAINED"))
 
-    @precondition(lambda self: self.sessions)
     @rule(pick=PICK, slots=SLOTS)
     def lease(self, pick: int, slots: int) -> None:
+        """Leases to any session that there ever was, some of them ended."""
         self._lease(self._one_of(self.sessions, pick), slots)
+
+    @rule(outcomes=st.lists(OUTCOMES, min_size=1, max_size=4), slots=st.integers(0, 3))
+    def work(self, outcomes: list[Outcome], slots: int) -> None:
+        """Leases as many jobs as there are outcomes to the newest session, and reports them at once."""
+        offers = self._lease(self.sessions[-1], len(outcomes))
+        self._report(list(zip(offers, outcomes, strict=False)), slots)
 
     @precondition(lambda self: self.offers)
     @rule(picks=st.lists(st.tuples(PICK, OUTCOMES), min_size=1, max_size=4), slots=st.integers(0, 3))
@@ -155,7 +161,6 @@ class History(RuleBasedStateMachine):
     def pass_time(self, step: timedelta) -> None:
         self.world.advance(step)
 
-    @precondition(lambda self: self.runs)
     @rule(pick=PICK)
     def repair(self, pick: int) -> None:
         command = commands.TransitionRun(self._one_of(list(self.runs), pick))
@@ -174,17 +179,14 @@ class History(RuleBasedStateMachine):
     def lose_the_database(self, pick: int, commits_left: int) -> None:
         """Any command that changes something, cut off before its commit; a flush also between its two."""
         before = self.world.snapshot(list(self.runs))
+        run_id, session_id = self._one_of(list(self.runs), pick), self._one_of(self.sessions, pick)
         acts: list[Callable[[Scene], Awaitable[Any]]] = [
             lambda scene: scene.try_create("line", idempotency_key=f"lost-{pick}"),
             lambda scene: scene.reap(),
             lambda scene: scene.promote(),
+            lambda scene: scene.cancel(run_id),
+            lambda scene: scene.lease(session_id, *self.world.workflows.values()),
         ]
-        if self.runs:
-            run_id = self._one_of(list(self.runs), pick)
-            acts.append(lambda scene: scene.cancel(run_id))
-        if self.sessions:
-            session_id = self._one_of(self.sessions, pick)
-            acts.append(lambda scene: scene.lease(session_id, *self.world.workflows.values()))
         if self.offers:
             offer = self._one_of(self.offers, pick)
             acts.append(lambda scene: scene.report(offer, completed(1)))
@@ -256,10 +258,13 @@ class History(RuleBasedStateMachine):
         return offers
 
     def _report(self, reports: list[tuple[JobOffer, Outcome]], slots: int) -> None:
+        if not reports:
+            return
+
         async def send(scene: Scene) -> Any:
             demands = [
                 scene.demand(session_id, *self.world.workflows.values(), slots=slots)
-                for session_id in self.sessions[-1:]
+                for session_id in self.sessions[-2:]
                 if slots
             ]
             dispatched = await scene.report_many(*reports, demands=demands)

@@ -14,7 +14,7 @@ class MemoryHistory(History):
 # A history that fails is made as short as can be before it is shown, which takes a while.
 TestMemoryHistory = pytest.mark.timeout(600)(MemoryHistory.TestCase)
 TestMemoryHistory.settings = settings(
-    max_examples=40,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
