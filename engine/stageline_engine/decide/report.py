@@ -9,6 +9,7 @@ from stageline_engine.commands import Completed, Disposition, Failed, Outcome, R
 from stageline_engine.decide.advance import close_stage
 from stageline_engine.decide.retry import retry_delay
 from stageline_engine.decide.view import RunView
+from stageline_engine.limits import ERROR_MESSAGE_LENGTH_MAX
 from stageline_engine.model.definition import StageDefinition
 from stageline_engine.model.run import RunError
 from stageline_engine.model.stage import StageRow
@@ -57,8 +58,16 @@ def check_outcome(definition: StageDefinition, outcome: Outcome, check: OutputCh
     if refusal is None:
         return outcome, ""
     details = "; ".join(f"{violation.field}: {violation.description}" for violation in refusal.violations)
-    message = f"{refusal.message} {details}".strip()
+    message = _cut(f"{refusal.message} {details}".strip(), ERROR_MESSAGE_LENGTH_MAX)
     return Failed(events.StageError(INVALID_OUTPUT, message), retryable=False), message
+
+
+def _cut(text: str, length_max: int) -> str:
+    """A text that is short enough to be stored, and says so where it was cut."""
+    if len(text) <= length_max:
+        return text
+    end = f"… ({len(text)} characters)"
+    return text[: length_max - len(end)] + end
 
 
 def decide_report(
