@@ -1,4 +1,4 @@
-"""What the exit code of `stageline` means: the one list, which `docs/cli.md` and every command go by."""
+"""What the exit code of `stageline` means: the one list, which `docs/configuration.md` and every command go by."""
 
 from enum import IntEnum
 

@@ -104,14 +104,10 @@ def _stage_started(event: events.StageStarted, before: Focus, now: datetime) -> 
 
 
 def _stage_progressed(event: events.StageProgressed, before: Focus, now: datetime) -> Iterator[Published]:
+    fraction = {} if event.fraction is None else {"fraction": event.fraction}
     yield (
         "stage:progress",
-        {
-            "stage_id": event.stage_id,
-            "fraction": event.fraction,
-            "message": event.message,
-            "details": event.details,
-        },
+        {"stage_id": event.stage_id, **fraction, "message": event.message, "details": event.details},
     )
 
 

@@ -11,6 +11,8 @@ from tests.support.stack import Stack
 
 # Short enough that a killed worker's jobs are soon handed on, long enough for a machine that is busy.
 SHORT_SESSIONS = {"STAGELINE_SESSION_TIMEOUT": "3", "STAGELINE_HEARTBEAT_INTERVAL": "0.5"}
+# Longer than any outage of a test: what a worker holds stays its own.
+LONG_SESSIONS = {"STAGELINE_SESSION_TIMEOUT": "120", "STAGELINE_HEARTBEAT_INTERVAL": "1"}
 LOG_CHARACTERS_SHOWN = 12_000
 
 
@@ -26,6 +28,12 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 def stack(processes: Processes, tmp_path: Path) -> Stack:
     """Servers and workers of this test's own, whose sessions time out soon."""
     return Stack(processes, tmp_path, SHORT_SESSIONS)
+
+
+@pytest.fixture
+def patient_stack(processes: Processes, tmp_path: Path) -> Stack:
+    """Servers and workers of this test's own, whose sessions outlast every outage."""
+    return Stack(processes, tmp_path, LONG_SESSIONS)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stageline_engine import commands
 from stageline_engine.commands import (
     Completed,
-    Disposition,
     FlushOutbox,
     JobOffer,
     Outcome,
@@ -22,12 +21,13 @@ from stageline_engine.commands import (
     RunCancellation,
     RunCreation,
 )
-from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, SESSION_TIMEOUT
+from stageline_engine.limits import SESSION_TIMEOUT
 from stageline_engine.model.run import RunState
 from stageline_engine.rejections import Rejection
 from stageline_engine.testing import Scene
 from stageline_engine.testing.scene import SERVER, completed, failed
 from tests.property import invariants
+from tests.property.ledger import Ledger
 from tests.property.world import WORKFLOWS, OpenBackend, World
 
 PICK = st.integers(min_value=0, max_value=999)
@@ -61,8 +61,11 @@ class History(RuleBasedStateMachine):
         self.sessions: list[UUID] = []
         self.offers: list[JobOffer] = []
         self.cancelled: dict[UUID, Any] = {}
-        self.outputs: dict[tuple[UUID, int], bytes] = {}
+        self.ledger = Ledger()
         self.by_key: dict[str, Any] = {}
+        self.open_session()
+        for definition in WORKFLOWS:
+            self.create(definition.name, 5, "")
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -89,7 +92,6 @@ class History(RuleBasedStateMachine):
             assert answer.run_id == self.by_key[key][1].run_id
         self.runs[answer.run_id] = name
 
-    @precondition(lambda self: self.runs)
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
         run_id = self._one_of(list(self.runs), pick)
@@ -104,21 +106,25 @@ class History(RuleBasedStateMachine):
     def open_session(self) -> None:
         self.sessions.append(self.world.same(lambda scene: scene.open_session()))
 
-    @precondition(lambda self: self.sessions)
     @rule()
     def renew_all(self) -> None:
         self.world.same(lambda scene: scene.renew(*self.sessions))
 
-    @precondition(lambda self: self.sessions)
     @rule(pick=PICK)
     def end_session(self, pick: int) -> None:
         session_id, now = self._one_of(self.sessions, pick), self.world.clock_now
         self.world.same(lambda scene: scene.backend.sessions.end(session_id, SERVER, now, "DRAINED"))
 
-    @precondition(lambda self: self.sessions)
     @rule(pick=PICK, slots=SLOTS)
     def lease(self, pick: int, slots: int) -> None:
+        """Leases to any session that there ever was, some of them ended."""
         self._lease(self._one_of(self.sessions, pick), slots)
+
+    @rule(outcomes=st.lists(OUTCOMES, min_size=1, max_size=4), slots=st.integers(0, 3))
+    def work(self, outcomes: list[Outcome], slots: int) -> None:
+        """Leases as many jobs as there are outcomes to the newest session, and reports them at once."""
+        offers = self._lease(self.sessions[-1], len(outcomes))
+        self._report(list(zip(offers, outcomes, strict=False)), slots)
 
     @precondition(lambda self: self.offers)
     @rule(picks=st.lists(st.tuples(PICK, OUTCOMES), min_size=1, max_size=4), slots=st.integers(0, 3))
@@ -155,7 +161,6 @@ class History(RuleBasedStateMachine):
     def pass_time(self, step: timedelta) -> None:
         self.world.advance(step)
 
-    @precondition(lambda self: self.runs)
     @rule(pick=PICK)
     def repair(self, pick: int) -> None:
         command = commands.TransitionRun(self._one_of(list(self.runs), pick))
@@ -174,17 +179,14 @@ class History(RuleBasedStateMachine):
     def lose_the_database(self, pick: int, commits_left: int) -> None:
         """Any command that changes something, cut off before its commit; a flush also between its two."""
         before = self.world.snapshot(list(self.runs))
+        run_id, session_id = self._one_of(list(self.runs), pick), self._one_of(self.sessions, pick)
         acts: list[Callable[[Scene], Awaitable[Any]]] = [
             lambda scene: scene.try_create("line", idempotency_key=f"lost-{pick}"),
             lambda scene: scene.reap(),
             lambda scene: scene.promote(),
+            lambda scene: scene.cancel(run_id),
+            lambda scene: scene.lease(session_id, *self.world.workflows.values()),
         ]
-        if self.runs:
-            run_id = self._one_of(list(self.runs), pick)
-            acts.append(lambda scene: scene.cancel(run_id))
-        if self.sessions:
-            session_id = self._one_of(self.sessions, pick)
-            acts.append(lambda scene: scene.lease(session_id, *self.world.workflows.values()))
         if self.offers:
             offer = self._one_of(self.offers, pick)
             acts.append(lambda scene: scene.report(offer, completed(1)))
@@ -210,7 +212,7 @@ class History(RuleBasedStateMachine):
             return
         for run_id, snapshot in self.cancelled.items():
             assert self.world.snapshot([run_id]) == snapshot
-        for (run_id, number), output in self.outputs.items():
+        for (run_id, number), output in self.ledger.outputs.items():
             assert self.world.same(_output(run_id, number)) == {number: output.decode()}
 
     def finish(self) -> None:
@@ -224,6 +226,7 @@ class History(RuleBasedStateMachine):
             self.world.same(lambda scene: scene.reap())
             for offer in self._lease(session_id, 100):
                 self._report([(offer, completed(1))], 0)
+                self.nothing_contradicts_itself()
         states = {details.run.state for details, _ in self.world.snapshot(list(self.runs))}
         assert states <= {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
         self._publish_all()
@@ -251,28 +254,31 @@ class History(RuleBasedStateMachine):
             lambda scene: scene.lease(session_id, *self.world.workflows.values(), slots=slots)
         )
         assert len(offers) <= slots
-        assert all(offer.delivery <= DELIVERIES_PER_ATTEMPT_MAX for offer in offers)
-        self.offers += offers
+        self._take(offers)
         return offers
 
     def _report(self, reports: list[tuple[JobOffer, Outcome]], slots: int) -> None:
+        if not reports:
+            return
+
         async def send(scene: Scene) -> Any:
             demands = [
                 scene.demand(session_id, *self.world.workflows.values(), slots=slots)
-                for session_id in self.sessions[-1:]
+                for session_id in self.sessions[-2:]
                 if slots
             ]
             dispatched = await scene.report_many(*reports, demands=demands)
             return list(dispatched.results), dispatched.effects
 
         results, effects = self.world.same(send)
-        self.offers += effects.offers
-        for (offer, outcome), result in zip(reports, results, strict=True):
-            accepted = result.disposition is Disposition.RECORDED and not result.note
-            if accepted and isinstance(outcome, Completed):
-                key = (offer.lease.run_id, offer.lease.stage_number)
-                assert key not in self.outputs
-                self.outputs[key] = outcome.output
+        for (offer, outcome), answer in zip(reports, results, strict=True):
+            self.ledger.reported(offer, outcome, answer)
+        self._take(effects.offers)
+
+    def _take(self, offers: Sequence[JobOffer]) -> None:
+        for offer in offers:
+            self.ledger.offered(offer)
+        self.offers += offers
 
 
 def _output(run_id: UUID, number: int) -> Callable[[Scene], Awaitable[Any]]:

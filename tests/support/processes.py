@@ -104,9 +104,13 @@ class Process:
         """Waits for its end and returns its exit code."""
         return self._popen.wait(within.total_seconds())
 
+    def signal_end(self) -> None:
+        """Asks it to end, with SIGTERM, and returns at once."""
+        self._popen.terminate()
+
     def terminate(self, within: timedelta = END_WITHIN) -> int:
         """Ends it as an operator would, with SIGTERM, and returns its exit code."""
-        self._popen.terminate()
+        self.signal_end()
         return self.wait(within)
 
     def kill(self) -> None:

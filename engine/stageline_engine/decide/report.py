@@ -22,6 +22,7 @@ from stageline_engine.decide.retry import retry_delay
 from stageline_engine.decide.suspend import decide_still_waiting, decide_suspend
 from stageline_engine.decide.timeouts import report_deadline, start_deadline
 from stageline_engine.decide.view import RunView
+from stageline_engine.limits import ERROR_MESSAGE_LENGTH_MAX
 from stageline_engine.model.definition import StageDefinition, StageMode
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunError
@@ -88,7 +89,15 @@ def _text_of(refusal: Rejection | None) -> str:
     if refusal is None:
         return ""
     details = "; ".join(f"{violation.field}: {violation.description}" for violation in refusal.violations)
-    return f"{refusal.message} {details}".strip()
+    return _cut(f"{refusal.message} {details}".strip(), ERROR_MESSAGE_LENGTH_MAX)
+
+
+def _cut(text: str, length_max: int) -> str:
+    """A text that is short enough to be stored, and says so where it was cut."""
+    if len(text) <= length_max:
+        return text
+    end = f"… ({len(text)} characters)"
+    return text[: length_max - len(end)] + end
 
 
 def decide_report(

@@ -41,4 +41,4 @@ def retry_delay(policy: RetryPolicy, attempt: int, failure: Failed, chance: floa
     if failure.retry_after is not None:
         return min(max(failure.retry_after, timedelta()), RETRY_BACKOFF_MAX)
     wait = backoff(policy, attempt)
-    return wait * (1 + policy.jitter * (2 * chance - 1))
+    return min(wait * (1 + policy.jitter * (2 * chance - 1)), RETRY_BACKOFF_MAX)

@@ -11,6 +11,7 @@ from stageline_engine.commands import CreateRun, RunCreation
 from stageline_engine.decide.create import AcceptedRun, decide_create
 from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.idempotency import KeyReservations
+from stageline_engine.model.definition_checks import name_faults
 from stageline_engine.ports import WorkflowRegistry
 from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.workspace import RunRecords
@@ -20,11 +21,16 @@ COMMAND = "run.create"
 
 async def prepare(command: CreateRun, registry: WorkflowRegistry) -> AcceptedRun | Rejection:
     """Checks a creation outside any transaction; definitions never change."""
-    workflow = await registry.get(command.namespace, command.workflow_name, command.workflow_version)
+    possible = not any(name_faults(command.workflow_name, "workflow_name"))
+    workflow = (
+        await registry.get(command.namespace, command.workflow_name, command.workflow_version)
+        if possible
+        else None
+    )
     if workflow is not None:
         return accept(command, workflow)
     facts = {"namespace": command.namespace, "workflow_name": command.workflow_name}
-    if command.workflow_version and await registry.get(command.namespace, command.workflow_name):
+    if possible and command.workflow_version and await registry.get(command.namespace, command.workflow_name):
         message = f"Workflow {command.workflow_name} has no version {command.workflow_version}."
         return Rejection(Reason.WORKFLOW_VERSION_NOT_FOUND, message, facts)
     message = (

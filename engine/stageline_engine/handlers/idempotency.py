@@ -7,6 +7,7 @@ and the other is not.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from stageline_engine.acceptance import request_id_violations
 from stageline_engine.handlers.context import Batch
 from stageline_engine.records import KeyRecord
 from stageline_engine.rejections import Reason, Rejection
@@ -39,13 +40,17 @@ class KeyReservations:
 
     @classmethod
     async def reserve(cls, batch: Batch, command: str, commands: Sequence[Keyed]) -> "KeyReservations":
-        """Reserves the keys of a batch of commands."""
-        keys = {(item.namespace, command, item.idempotency_key) for item in commands if item.idempotency_key}
+        """Reserves the keys of a batch of commands, bar those that no store could hold: their commands are refused."""
+        keys = {
+            (item.namespace, command, item.idempotency_key)
+            for item in commands
+            if item.idempotency_key and not any(request_id_violations(item.idempotency_key))
+        }
         return cls(batch, command, await batch.work.reserve_keys(keys) if keys else {})
 
     def known_result(self, item: Keyed, fingerprint: bytes) -> bytes | Rejection | None:
         """Returns the first call's result, a refusal, or None where the work is yet to be done."""
-        if not item.idempotency_key:
+        if not item.idempotency_key or any(request_id_violations(item.idempotency_key)):
             return None
         key = (item.namespace, self._command, item.idempotency_key)
         facts = {"command": self._command, "request_id": item.idempotency_key}

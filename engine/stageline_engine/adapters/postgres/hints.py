@@ -14,8 +14,8 @@ from stageline_engine.ports import Hint
 PAYLOAD_BYTES_MAX = 7000
 """One notification. PostgreSQL refuses those of 8000 bytes or more."""
 
-RUNS_MAX = 200
-STOPPED_MAX = 40
+RUNS_MAX = 180
+STOPPED_MAX = 25
 ROUTES_MAX = 100
 """What one notification names at most: together they stay within its size. Stopped leases and routes beyond go into
 further ones, since each must reach its holder; of more runs it is said that any may have changed."""
