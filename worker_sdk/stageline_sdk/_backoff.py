@@ -23,11 +23,17 @@ class Backoff:
         self._chance = chance or random.Random()  # noqa: S311 - jitter is no secret
         self._tries = 0
 
-    def next_seconds(self) -> float:
-        """Return the next wait, in seconds."""
+    def next_seconds(self, at_most: timedelta | None = None) -> float:
+        """Return the next wait, in seconds.
+
+        Args:
+            at_most: A lower bound than the longest one, for this time.
+        """
         # The exponent is bounded too: after a day of tries 2**n is no float any more.
         bound = min(self._longest_seconds, self._first_seconds * 2.0 ** min(self._tries, 32))
         self._tries += 1
+        if at_most is not None:
+            bound = min(bound, at_most.total_seconds())
         return self._chance.uniform(0, bound)
 
     def reset(self) -> None:

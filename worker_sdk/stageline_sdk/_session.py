@@ -30,6 +30,9 @@ _log = logging.getLogger("stageline.worker")
 _RECONNECT_FIRST = timedelta(milliseconds=200)
 _RECONNECT_LONGEST = timedelta(seconds=30)
 
+LEASES_HELD_SHARE = 0.2
+"""The longest wait between two tries while leases are held, as a share of the session's timeout."""
+
 
 class Jobs(Protocol):
     """Whoever does the jobs. Called from the session's loop."""
@@ -121,10 +124,17 @@ class Session:
             _log.warning("%s", error)
         except FramingError as error:
             _log.error("the server broke the protocol: %s", error)
-        wait_seconds = self._backoff.next_seconds() if after is None else after.total_seconds()
+        wait_seconds = self._wait_seconds() if after is None else after.total_seconds()
         if not self._is_drained():
             _log.info("connecting again in %.1f s", wait_seconds)
         return wait_seconds
+
+    def _wait_seconds(self) -> float:
+        """Return the wait before the next try: shorter while leases are held, which end with the session's timeout."""
+        terms = self._core.jobs.terms
+        if terms is None or len(self._core.jobs) == 0:
+            return self._backoff.next_seconds()
+        return self._backoff.next_seconds(at_most=terms.session_timeout * LEASES_HELD_SHARE)
 
     async def _serve_stream(self) -> timedelta | None:
         """Serve until the stream ends; return what was said about when to connect again."""
@@ -169,7 +179,7 @@ class Session:
 
     def _after_frame(self, frame: worker_pb2.ServerFrame) -> None:
         self._clock.ring()
-        if frame.sequence != 1:
+        if frame.sequence != 1 or frame.items[0].WhichOneof("item") != "welcome":
             return
         self._backoff.reset()
         welcome = frame.items[0].welcome

@@ -107,7 +107,8 @@ class SessionCore:
             return []
         stream.receive(frame)
         self._heard_at = now
-        if stream.terms is None and (not frame.items or frame.items[0].WhichOneof("item") != "welcome"):
+        first = frame.items[0].WhichOneof("item") if frame.items else None
+        if stream.terms is None and first not in ("welcome", "session_end"):
             raise FramingError("the server's first item is no Welcome")
         return [action for item in frame.items for action in self._receive_item(stream, item, now)]
 

@@ -22,7 +22,7 @@ FAILURE_PAUSE_SECONDS = 0.5
 """Wait before asking again when the database is away."""
 
 LeaseBatch = Callable[[Reservation], Awaitable[LeasedJobs]]
-"""Leases jobs to the sessions of a reservation, and carries out all that follows."""
+"""Leases jobs to the sessions of a reservation, carries out all that follows, and in any case releases it."""
 
 
 class Leaser(Background):
@@ -67,12 +67,9 @@ class Leaser(Background):
         while True:
             seen = dict(self._hot)
             reservation = self._sessions.reserve(self._batch_max, frozenset(seen))
-            try:
-                if not reservation.demands:
-                    return
-                leased = await self._lease(reservation)
-            finally:
-                reservation.release()
+            if not reservation.demands:
+                return
+            leased = await self._lease(reservation)
             if leased.contended:
                 await asyncio.sleep(CONTENTION_PAUSE_SECONDS)
             elif _exhausted(leased, reservation):

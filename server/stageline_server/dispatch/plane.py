@@ -193,6 +193,9 @@ class ControlPlane:
             raise
         finally:
             reservation.release()
+            if any(session.free_slots for session in reservation.sessions.values()):
+                # They were set aside while the leaser looked for free slots; it would not look again by itself.
+                self.leaser.slots_freed()
 
     async def _lease(self, reservation: Reservation) -> LeasedJobs:
         with self._settling(reservation):

@@ -4,8 +4,9 @@
 
 from stageline_engine.adapters.postgres.statements.columns import JOBS, RUNS, STAGES
 
-PASSED_OVER_MAX = 64
-"""Ready jobs looked at beyond those asked for, to make up for those whose run somebody else has locked."""
+LOOKED_AT = "$2 + least($2, 50) + 5"
+"""How many of the most urgent jobs are looked at for ``$2`` asked for: more, to make up for those whose run somebody else
+has locked, but not many more, since each costs three look-ups."""
 
 CLAIM_JOBS = f"""
     WITH candidate AS (
@@ -16,10 +17,10 @@ CLAIM_JOBS = f"""
             FROM jobs AS job
             WHERE job.state = 'READY' AND job.route_id = route.id
             ORDER BY job.priority DESC, job.run_id, job.stage_number
-            LIMIT $2 + {PASSED_OVER_MAX}
+            LIMIT {LOOKED_AT}
         ) AS ready
         ORDER BY ready.priority DESC, ready.run_id, ready.stage_number
-        LIMIT $2 + {PASSED_OVER_MAX}
+        LIMIT {LOOKED_AT}
     ), claimed AS (
         SELECT {", ".join(f"run.{c.name} AS run_{c.name}" for c in RUNS.columns)},
                {", ".join(f"stage.{c.name} AS stage_{c.name}" for c in STAGES.columns)},
