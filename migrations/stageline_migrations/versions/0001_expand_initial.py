@@ -19,6 +19,9 @@ _TABLES = (
     "run_payloads",
     "stages",
     "stage_results",
+    "suspended_states",
+    "resume_tokens",
+    "annotations",
     "jobs",
     "events",
     "outbox",
@@ -34,6 +37,8 @@ def upgrade() -> None:
     _create_workflows()
     _create_runs()
     _create_stages()
+    _create_waits()
+    _create_annotations()
     _create_jobs()
     _create_events()
     _create_sessions()
@@ -104,6 +109,8 @@ def _create_runs() -> None:
         sa.Column("error", postgresql.JSON(), nullable=True),
         sa.Column("total_cost", sa.Numeric(), nullable=False),
         sa.Column("total_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("start_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(ended_at IS NOT NULL) = (state IN ('CANCELLED', 'COMPLETED', 'FAILED'))",
             name=op.f("ck_runs_ended_at_iff_ended"),
@@ -135,6 +142,20 @@ def _create_runs() -> None:
         ["namespace", sa.literal_column("id DESC")],
         unique=False,
         postgresql_where=sa.text("state IN ('PENDING', 'RUNNING')"),
+    )
+    op.create_index(
+        "ix_runs_pending",
+        "runs",
+        [sa.literal_column("start_at NULLS FIRST")],
+        unique=False,
+        postgresql_where=sa.text("state = 'PENDING'"),
+    )
+    op.create_index(
+        "ix_runs_deadline",
+        "runs",
+        ["deadline_at"],
+        unique=False,
+        postgresql_where=sa.text("deadline_at IS NOT NULL AND state IN ('PENDING', 'RUNNING')"),
     )
     op.create_table(
         "run_payloads",
@@ -191,6 +212,55 @@ def _create_stages() -> None:
     )
 
 
+def _create_waits() -> None:
+    """What suspended stages wait with, and the rights to end their waits from outside."""
+    op.create_table(
+        "suspended_states",
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("stage_number", sa.Integer(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("state", postgresql.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "stage_number", "generation", name=op.f("pk_suspended_states")),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_table(
+        "resume_tokens",
+        sa.Column("token_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("stage_number", sa.Integer(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("used_fingerprint", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("token_sha256", name=op.f("pk_resume_tokens")),
+        postgresql_with={"fillfactor": 80},
+    )
+
+
+def _create_annotations() -> None:
+    """Remarks about runs."""
+    op.create_table(
+        "annotations",
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Text(collation="C"), nullable=False),
+        sa.Column("key", sa.Text(collation="C"), nullable=False),
+        sa.Column("value", postgresql.JSON(), nullable=False),
+        sa.Column("details", postgresql.JSON(), nullable=True),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("scope_id", sa.Text(), nullable=False),
+        sa.Column("actor_kind", sa.Text(), nullable=False),
+        sa.Column("actor_id", sa.Text(), nullable=False),
+        sa.Column("actor_version", sa.Text(), nullable=False),
+        sa.Column("emit_event", sa.Boolean(), nullable=False),
+        sa.Column("stage_number", sa.Integer(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "id", name=op.f("pk_annotations")),
+    )
+    op.create_index("ix_annotations_in_order", "annotations", ["run_id", "created_at", "id"], unique=False)
+
+
 def _create_jobs() -> None:
     """The queue of live jobs."""
     op.create_table(
@@ -207,6 +277,8 @@ def _create_jobs() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("lease_token", sa.Uuid(), nullable=True),
         sa.Column("session_id", sa.Uuid(), nullable=True),
+        sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("poll_interval", sa.Interval(), nullable=True),
         sa.CheckConstraint(
             "(state = 'LEASED') = (lease_token IS NOT NULL) AND (state = 'LEASED') = (session_id IS NOT NULL)",
             name=op.f("ck_jobs_lease_iff_leased"),
@@ -230,6 +302,13 @@ def _create_jobs() -> None:
     )
     op.create_index(
         "ix_jobs_leased", "jobs", ["session_id"], unique=False, postgresql_where=sa.text("state = 'LEASED'")
+    )
+    op.create_index(
+        "ix_jobs_deadline",
+        "jobs",
+        ["deadline_at"],
+        unique=False,
+        postgresql_where=sa.text("deadline_at IS NOT NULL"),
     )
     op.create_index(
         "ix_jobs_ready",
@@ -274,6 +353,7 @@ def _create_events() -> None:
     op.create_index(
         "ix_outbox_due", "outbox", ["due_at", "run_id"], unique=False, postgresql_where=sa.text("NOT dead")
     )
+    op.create_index("ix_outbox_dead", "outbox", ["run_id"], unique=False, postgresql_where=sa.text("dead"))
 
 
 def _create_sessions() -> None:

@@ -20,6 +20,7 @@ _INT8 = Struct("!iq").pack
 _LENGTH = Struct("!i").pack
 _NULL = _LENGTH(-1)
 _UUID_LENGTH = _LENGTH(16)
+_INTERVAL = Struct("!iqii").pack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -55,6 +56,10 @@ def _time(value: datetime) -> bytes:
     return _INT8(8, (value - _EPOCH) // _MICROSECOND)
 
 
+def _interval(value: timedelta) -> bytes:
+    return _INTERVAL(16, value // _MICROSECOND, 0, 0)
+
+
 def _text(value: str) -> bytes:
     data = value.encode()
     return _LENGTH(len(data)) + data
@@ -83,6 +88,7 @@ _TYPES = {
         ("bigint", 1016, 20, _int8),
         ("boolean", 1000, 16, _bool),
         ("timestamptz", 1185, 1184, _time),
+        ("interval", 1187, 1186, _interval),
         ("text", 1009, 25, _text),
         ("json", 199, 114, _bytes),
         ("bytea", 1001, 17, _bytes),
@@ -94,8 +100,8 @@ def array(type_name: str, values: Iterable[Any]) -> Parameter:
     """Makes an array parameter.
 
     Args:
-        type_name: PostgreSQL's name of the element type: uuid, integer, bigint, boolean, timestamptz, text, json (the
-            values are bytes) or bytea.
+        type_name: PostgreSQL's name of the element type: uuid, integer, bigint, boolean, timestamptz, interval, text,
+            json (the values are bytes) or bytea.
         values: The elements; None is NULL.
     """
     kind = _TYPES[type_name]

@@ -31,9 +31,9 @@ _STAGE_VALUES = (
 
 def encode(definition: WorkflowDefinition) -> str:
     """Returns a definition as JSON; durations are whole microseconds."""
-    texts = {name: getattr(definition, name) for name in _WORKFLOW_TEXTS}
+    values = {name: getattr(definition, name) for name in (*_WORKFLOW_TEXTS, "run_timeout")}
     groups = [[asdict(stage) for stage in group] for group in definition.groups]
-    return orjson.dumps(texts | {"groups": groups}, default=_plain).decode()
+    return orjson.dumps(values | {"groups": groups}, default=_plain).decode()
 
 
 def _plain(value: Any) -> Any:
@@ -46,7 +46,9 @@ def decode(text: str) -> WorkflowDefinition:
     """Returns a stored definition."""
     stored = orjson.loads(text)
     groups = tuple(tuple(_stage(stage) for stage in group) for group in stored["groups"])
-    return WorkflowDefinition(groups=groups, **_given(stored, _WORKFLOW_TEXTS))
+    return WorkflowDefinition(
+        groups=groups, run_timeout=_duration(stored.get("run_timeout")), **_given(stored, _WORKFLOW_TEXTS)
+    )
 
 
 def _stage(stored: Mapping[str, Any]) -> StageDefinition:

@@ -1,7 +1,7 @@
 """What leased jobs need, read along with the write of their batch.
 
-The statement sees the rows as they were before it. Outputs that it writes itself are therefore taken from the change set;
-it is told their sizes, so that all outputs of a job are counted against its budget in one order.
+The statement sees the rows as they were before it. Outputs and states that it writes itself are therefore taken from the
+change set; it is told the outputs' sizes, so that all outputs of a job are counted against its budget in one order.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from stageline_engine.records import ChangeSet, JobKey
 
 _PAYLOAD_TYPES = ("uuid", "text", "boolean")
 _OUTPUT_TYPES = ("bigint", "uuid", "integer", "integer", "bigint")
+_STATE_TYPES = ("bigint", "uuid", "integer", "integer")
 
 
 class InputReader:
@@ -32,6 +33,19 @@ class InputReader:
             for position, request in enumerate(requests, 1)
             for number in request.output_numbers
         ]
+        self._suspended = [
+            (position, request.run_id, request.stage_number, request.suspended_generation)
+            for position, request in enumerate(requests, 1)
+            if request.suspended_generation is not None
+        ]
+        self._fresh_states = (
+            {
+                (kept.run_id, kept.stage_number, kept.generation): kept.state
+                for kept in changes.suspended_states
+            }
+            if self._suspended
+            else {}
+        )
 
     def _wanted_output(self, position: int, request: InputRequest, number: int) -> tuple[Any, ...]:
         fresh = self._fresh.get((request.run_id, number))
@@ -48,6 +62,11 @@ class InputReader:
         """Whether any request asks for outputs."""
         return bool(self._wanted)
 
+    @property
+    def wants_states(self) -> bool:
+        """Whether any request is for a stage that may have been suspended."""
+        return bool(self._suspended)
+
     def parameters(self) -> list[Parameter]:
         """The arrays for the statement, as far as it was built for them."""
         parameters = []
@@ -56,6 +75,8 @@ class InputReader:
             parameters += write.arrays_of(_PAYLOAD_TYPES, payloads)
         if self.wants_outputs:
             parameters += write.arrays_of(_OUTPUT_TYPES, self._wanted)
+        if self.wants_states:
+            parameters += write.arrays_of(_STATE_TYPES, self._suspended)
         return parameters
 
     def answers(self, rows: Sequence[tuple[Any, ...]]) -> list[JobInputs]:
@@ -63,6 +84,7 @@ class InputReader:
         configs = ["{}"] * len(self._requests)
         run_inputs: list[str | None] = [None] * len(self._requests)
         outputs: list[dict[int, str]] = [{} for _ in self._requests]
+        states: list[str | None] = [None] * len(self._requests)
         for kind, position, number, first, second in rows:
             if kind == write.PAYLOAD:
                 configs[position - 1] = first or "{}"
@@ -70,4 +92,8 @@ class InputReader:
             elif kind == write.OUTPUT:
                 run_id = self._requests[position - 1].run_id
                 outputs[position - 1][number] = first if first is not None else self._fresh[run_id, number]
-        return [JobInputs(*given) for given in zip(configs, run_inputs, outputs, strict=True)]
+            elif kind == write.STATE:
+                states[position - 1] = first
+        for position, *key in self._suspended:
+            states[position - 1] = self._fresh_states.get(tuple(key), states[position - 1])
+        return [JobInputs(*given) for given in zip(configs, run_inputs, outputs, states, strict=True)]

@@ -11,10 +11,19 @@ from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import PostgresDatabase
 from stageline_engine.adapters.postgres.pipeline import Pipeline
-from stageline_engine.adapters.postgres.statements import runs, settings
+from stageline_engine.adapters.postgres.statements import annotations, outbox, runs, settings
 from stageline_engine.model.run import RunState
-from stageline_engine.ports import RunDetails, RunFilter, RunPage, StageDetails
-from stageline_engine.records import EventRow, RunPayload
+from stageline_engine.ports import (
+    AnnotationFilter,
+    DeadLetter,
+    RunDetails,
+    RunFilter,
+    RunPage,
+    StageDetails,
+)
+from stageline_engine.records import AnnotationRecord, EventRow, RunPayload
+
+_BEFORE_ALL = UUID(int=0)
 
 
 class PostgresQueries:
@@ -57,6 +66,27 @@ class PostgresQueries:
         events = [rows.event_row(values) for _, *values in found if values[0] is not None]
         return events, RunState(found[0][0])
 
+    async def list_annotations(
+        self, namespace: str, run_id: UUID, which: AnnotationFilter, *, after_id: str = "", limit: int
+    ) -> Sequence[AnnotationRecord]:
+        """Returns a run's annotations in the order of their making."""
+        filters = _annotation_filters(which)
+        if any("\0" in value for value in filters.values() if isinstance(value, str)):
+            return ()  # PostgreSQL cannot hold it, so nothing can match
+        after_id = "" if "\0" in after_id else after_id
+        statement = annotations.list_annotations(tuple(filters), after=bool(after_id))
+        after = (after_id,) if after_id else ()
+        given = (namespace, run_id, Int4(limit), *after, *filters.values())
+        return [rows.annotation_record(values) for values in await self._database.run(statement, given)]
+
+    async def list_dead_letters(
+        self, namespace: str, *, after: UUID | None = None, limit: int
+    ) -> Sequence[DeadLetter]:
+        """Returns dead-lettered events, by run."""
+        given = (namespace, after or _BEFORE_ALL, Int4(limit))
+        found = await self._database.run(outbox.LIST_DEAD_LETTERS, given)
+        return [DeadLetter(rows.event_row(event), tries, error) for tries, error, *event in found]
+
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
         """Returns whether this token is the one of the job's present lease."""
         given = (run_id, Int4(stage_number), lease_token, namespace)
@@ -88,3 +118,13 @@ def _filters(which: RunFilter, before: UUID | None) -> dict[str, Any]:
         "before": before,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _annotation_filters(which: AnnotationFilter) -> dict[str, Any]:
+    """The filters that are given, with their values."""
+    given = {name: getattr(which, name) for name in annotations.FILTERS}
+    return {
+        name: Int4(value) if isinstance(value, int) else value
+        for name, value in given.items()
+        if value not in ("", None)
+    }

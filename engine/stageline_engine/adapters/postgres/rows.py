@@ -7,13 +7,13 @@ import orjson
 
 from stageline_engine.adapters.postgres.statements.columns import JOBS, RUNS, STAGES
 from stageline_engine.decide.lease import Urgency
-from stageline_engine.events import StageError
+from stageline_engine.events import Annotation, StageError
 from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunError, RunRow, RunState
 from stageline_engine.model.session import SessionRow
 from stageline_engine.model.stage import StageRow, StageState
 from stageline_engine.ports import LogLine
-from stageline_engine.records import EventRow, KeyRecord, StageResult
+from stageline_engine.records import AnnotationRecord, EventRow, KeyRecord, ResumeToken, StageResult
 
 Values = Sequence[Any]
 
@@ -67,6 +67,19 @@ def stage_result(stage: StageRow, output: str | None, metrics: str, error: str |
     """Makes the result of a stage's present generation."""
     failure = None if error is None else StageError(**orjson.loads(error))
     return StageResult(stage.run_id, stage.number, stage.generation, output, orjson.loads(metrics), failure)
+
+
+def resume_token(values: Values) -> ResumeToken:
+    """Makes a resume token of the columns of ``RESUME_TOKENS``."""
+    token_sha256, *fields, used_fingerprint = values
+    used = None if used_fingerprint is None else bytes(used_fingerprint)
+    return ResumeToken(bytes(token_sha256), *fields, used)
+
+
+def annotation_record(values: Values) -> AnnotationRecord:
+    """Makes an annotation of the columns of ``ANNOTATIONS``."""
+    run_id, id_, key, value, details, *fields, created_at = values
+    return AnnotationRecord(run_id, Annotation(id_, key, value, details or "", *fields), created_at)
 
 
 def session_row(values: Values) -> SessionRow:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     Numeric,
@@ -133,6 +134,8 @@ runs = Table(
     Column("error", JSON),
     Column("total_cost", Numeric, nullable=False),
     Column("total_tokens", BigInteger, nullable=False),
+    _time("start_at", nullable=True),
+    _time("deadline_at", nullable=True),
     _one_of("state", RunState),
     CheckConstraint(f"(ended_at IS NOT NULL) = ({_RUN_ENDED})", name="ended_at_iff_ended"),
     CheckConstraint(
@@ -148,6 +151,12 @@ Index(
     runs.c.namespace,
     runs.c.id.desc(),
     postgresql_where=text("state IN ('PENDING', 'RUNNING')"),
+)
+Index("ix_runs_pending", runs.c.start_at.nulls_first(), postgresql_where=text("state = 'PENDING'"))
+Index(
+    "ix_runs_deadline",
+    runs.c.deadline_at,
+    postgresql_where=text("deadline_at IS NOT NULL AND state IN ('PENDING', 'RUNNING')"),
 )
 
 run_payloads = Table(
@@ -194,6 +203,50 @@ stage_results = Table(
     Column("error", JSON),
 )
 
+suspended_states = Table(
+    "suspended_states",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("stage_number", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("state", JSON, nullable=False),
+    postgresql_with=_UPDATED_SELDOM,
+)
+
+resume_tokens = Table(
+    "resume_tokens",
+    metadata,
+    Column("token_sha256", LargeBinary, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("stage_number", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+    _time("expires_at", nullable=True),
+    Column("used_fingerprint", LargeBinary),
+    postgresql_with=_UPDATED_SELDOM,
+)
+
+annotations = Table(
+    "annotations",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("id", Name, primary_key=True),
+    Column("key", Name, nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("details", JSON),
+    Column("scope", Text, nullable=False),
+    Column("scope_id", Text, nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_version", Text, nullable=False),
+    Column("emit_event", Boolean, nullable=False),
+    Column("stage_number", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    _time("created_at"),
+)
+Index("ix_annotations_in_order", annotations.c.run_id, annotations.c.created_at, annotations.c.id)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -209,6 +262,8 @@ jobs = Table(
     Column("version", BigInteger, nullable=False),
     Column("lease_token", Uuid),
     Column("session_id", Uuid),
+    _time("deadline_at", nullable=True),
+    Column("poll_interval", Interval),
     _one_of("kind", JobKind),
     _one_of("state", JobState),
     CheckConstraint(
@@ -227,6 +282,7 @@ Index(
 )
 Index("ix_jobs_delayed", jobs.c.available_at, postgresql_where=text("state = 'DELAYED'"))
 Index("ix_jobs_leased", jobs.c.session_id, postgresql_where=text("state = 'LEASED'"))
+Index("ix_jobs_deadline", jobs.c.deadline_at, postgresql_where=text("deadline_at IS NOT NULL"))
 
 events = Table(
     "events",
@@ -255,6 +311,7 @@ outbox = Table(
     postgresql_with=_QUEUE,
 )
 Index("ix_outbox_due", outbox.c.due_at, outbox.c.run_id, postgresql_where=text("NOT dead"))
+Index("ix_outbox_dead", outbox.c.run_id, postgresql_where=text("dead"))
 
 idempotency_keys = Table(
     "idempotency_keys",

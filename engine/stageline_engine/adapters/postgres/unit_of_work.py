@@ -13,11 +13,12 @@ from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.inputs import InputReader
 from stageline_engine.adapters.postgres.pipeline import Pipeline, Rows, Sent
+from stageline_engine.adapters.postgres.statements import annotations, jobs, outbox, runs, sessions
 from stageline_engine.adapters.postgres.statements import changes as write
-from stageline_engine.adapters.postgres.statements import jobs, outbox, runs, sessions
 from stageline_engine.adapters.postgres.statements.columns import IDEMPOTENCY_KEYS, RUN_PAYLOADS
 from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
+from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
 from stageline_engine.ports import (
     ALL_STAGES,
@@ -30,7 +31,7 @@ from stageline_engine.ports import (
     OutboxSettlement,
     Selection,
 )
-from stageline_engine.records import ChangeSet, JobKey, KeyRecord
+from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken
 
 KeyName = tuple[str, str, str]
 
@@ -114,6 +115,48 @@ class PostgresUnitOfWork:
         ((next_available_at,),) = await self._pipeline.rows(waiting)
         return routes, next_available_at
 
+    async def claim_pending_runs(self, now: datetime, limit: int) -> tuple[Sequence[RunRow], datetime | None]:
+        """Locks PENDING runs whose time has come, passing over what others have locked."""
+        found = await self._pipeline.fetch(runs.CLAIM_PENDING, [now, Int4(limit)])
+        claimed = [rows.run_row(values) for values in found]
+        others = [now, array("uuid", [run.id for run in claimed])]
+        next_start_at = [start_at for (start_at,) in await self._pipeline.fetch(runs.NEXT_PENDING, others)]
+        return claimed, next(iter(next_start_at), None)
+
+    async def due_deadlines(
+        self, now: datetime, limit: int
+    ) -> tuple[Sequence[JobKey], Sequence[UUID], datetime | None]:
+        """Returns jobs and open runs whose deadline has passed, and the earliest of the others."""
+        found = await self._pipeline.fetch(jobs.DUE_DEADLINES, [now, Int4(limit)])
+        due_jobs = sorted((at, id_, number) for id_, number, at in found if number is not None and at <= now)
+        due_runs = sorted((at, id_) for id_, number, at in found if number is None and at <= now)
+        later = [at for *_, at in found if at > now]
+        later += [at for at, *_ in (*due_jobs[limit:], *due_runs[limit:])]
+        keys = [(id_, number) for _, id_, number in due_jobs[:limit]]
+        return keys, [id_ for _, id_ in due_runs[:limit]], min(later, default=None)
+
+    async def stuck_runs(self, limit: int) -> Sequence[UUID]:
+        """Returns RUNNING runs with an open stage that has no job, or with no open stage at all."""
+        return [run_id for (run_id,) in await self._pipeline.fetch(runs.STUCK_RUNS, [Int4(limit)])]
+
+    async def load_resume_token(self, token_sha256: bytes) -> ResumeToken | None:
+        """Returns what is stored of a resume token."""
+        found = await self._pipeline.fetch(runs.LOAD_RESUME_TOKEN, [token_sha256])
+        return rows.resume_token(found[0]) if found else None
+
+    async def known_annotations(self, wanted: Mapping[UUID, Collection[str]]) -> Collection[tuple[UUID, str]]:
+        """Returns those annotations that are stored already."""
+        pairs = [(run_id, id_) for run_id, ids in wanted.items() for id_ in ids if "\0" not in id_]
+        found = await self._pipeline.fetch(
+            annotations.KNOWN_ANNOTATIONS, write.arrays_of(("uuid", "text"), pairs)
+        )
+        return [(run_id, id_) for run_id, id_ in found]
+
+    async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
+        """Lets dead-lettered streams go on, passing over what others have locked."""
+        given = [array("uuid", run_ids), skip, Int4(limit)]
+        return [run_id for (run_id,) in await self._pipeline.fetch(outbox.REVIVE_OUTBOX, given)]
+
     async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
         """Takes streams that are due until a time, passing over what another flusher has."""
         found = await self._pipeline.fetch(outbox.CLAIM_OUTBOX, [now, Int4(limit), locked_until])
@@ -146,13 +189,20 @@ class PostgresUnitOfWork:
         if changes.payloads:
             payloads = [column.collect(changes.payloads) for column in RUN_PAYLOADS.columns]
             await pipeline.send(runs.INSERT_PAYLOADS, payloads)
+        if changes.configs:
+            configs = [(run_id, config.encode()) for run_id, config in changes.configs]
+            await pipeline.send(runs.UPDATE_CONFIGS, write.arrays_of(("uuid", "json"), configs))
         if changes.keys:
             keys = [column.collect(changes.keys) for column in IDEMPOTENCY_KEYS.columns]
             await pipeline.send(runs.INSERT_KEYS, keys)
         written: Sent | None = None
         if parts or reader.wants_payloads:
             statement = write.write_changes(
-                parts, outbox=self._outbox, payloads=reader.wants_payloads, outputs=reader.wants_outputs
+                parts,
+                outbox=self._outbox,
+                payloads=reader.wants_payloads,
+                outputs=reader.wants_outputs,
+                states=reader.wants_states,
             )
             written = await pipeline.send(statement, parameters + reader.parameters())
         if pipeline.begun:

@@ -18,18 +18,21 @@ from typing import Any
 
 from stageline_engine.adapters.postgres.arrays import Parameter, array
 from stageline_engine.adapters.postgres.statements.columns import (
+    ANNOTATIONS,
     EVENTS,
     JOBS,
+    RESUME_TOKENS,
     RUNS,
     STAGE_RESULTS,
     STAGES,
+    SUSPENDED_STATES,
     Column,
     RowShape,
 )
-from stageline_engine.records import ChangeSet, StageResult
+from stageline_engine.records import ChangeSet, StageResult, SuspendedState
 
 # What the rows of the statement's answer are; the first column says it.
-CHECK, PAYLOAD, OUTPUT = 1, 2, 3
+CHECK, PAYLOAD, OUTPUT, STATE = 1, 2, 3, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,17 +93,31 @@ def _upsert(name: str, shape: RowShape) -> Part:
     return _insert(name, shape, f" ON CONFLICT ({keys}) DO UPDATE SET {values}")
 
 
+def _use_tokens(name: str) -> Part:
+    """A token is used once: whoever finds it used has lost."""
+    columns = [column for column in RESUME_TOKENS.columns if column.key or column.mutable]
+    head = "UPDATE resume_tokens AS old SET used_fingerprint = new.used_fingerprint FROM "
+    tail = " WHERE old.token_sha256 = new.token_sha256 AND old.used_fingerprint IS NULL RETURNING 1"
+    return Part(name, columns, lambda new: f"{head}{new}{tail}", guarded=True)
+
+
 PARTS = (
     _insert("runs_inserted", RUNS),
     _update("runs_updated", RUNS),
     _insert("stages_inserted", STAGES),
     _update("stages_updated", STAGES),
+    _delete("stages_deleted", STAGES),
     _insert("jobs_inserted", JOBS),
     _update("jobs_updated", JOBS),
     _delete("jobs_deleted", JOBS),
     _upsert("results", STAGE_RESULTS),
     _insert("events", EVENTS),
+    _upsert("suspended_states", SUSPENDED_STATES),
+    _insert("resume_tokens", RESUME_TOKENS),
+    _use_tokens("resume_tokens_used"),
+    _insert("annotations", ANNOTATIONS, " ON CONFLICT (run_id, id) DO NOTHING"),
 )
+_LAST_COUNTS = frozenset({"results", "suspended_states"})
 
 # Rows in run order, as everyone else who locks several: a flusher may be settling the same streams.
 _OUTBOX = """
@@ -115,6 +132,12 @@ _PAYLOADS = f"""
     FROM unnest({{}}::uuid[], {{}}::text[], {{}}::boolean[]) WITH ORDINALITY
          AS request (run_id, stage_id, with_run_input, position)
     JOIN run_payloads AS payload USING (run_id)"""
+
+_STATES = f"""
+    SELECT {STATE}, request.position, NULL::integer, kept.state, NULL
+    FROM unnest({{}}::bigint[], {{}}::uuid[], {{}}::integer[], {{}}::integer[])
+         AS request (position, run_id, stage_number, generation)
+    JOIN suspended_states AS kept USING (run_id, stage_number, generation)"""
 
 # Sizes are summed before any output is read, so that what does not fit is never fetched. Outputs that this very
 # statement writes are not visible to it: the caller has them, and says their size.
@@ -156,8 +179,14 @@ def _unnest(columns: Sequence[Column], places: Sequence[str]) -> str:
     return f"unnest({arrays}) AS new ({', '.join(column.name for column in columns)})"
 
 
+def _length(column: Column, place: str) -> str:
+    return f"cardinality({place}::{column.array_type}[])"
+
+
 @cache
-def write_changes(parts: tuple[Part, ...], *, outbox: bool, payloads: bool, outputs: bool) -> bytes:
+def write_changes(
+    parts: tuple[Part, ...], *, outbox: bool, payloads: bool, outputs: bool, states: bool
+) -> bytes:
     """Builds the statement for the parts that a batch has.
 
     Args:
@@ -165,6 +194,7 @@ def write_changes(parts: tuple[Part, ...], *, outbox: bool, payloads: bool, outp
         outbox: Whether the events are to be published.
         payloads: Whether jobs are leased, whose config and run input are read.
         outputs: Whether they also need earlier outputs.
+        states: Whether they also need what their stages suspended with.
     """
     places = _Placeholders()
     ctes, guards = [], ["true"]
@@ -173,7 +203,7 @@ def write_changes(parts: tuple[Part, ...], *, outbox: bool, payloads: bool, outp
         new = _unnest(part.columns, taken)
         ctes.append(f"{part.name} AS ({part.body(new)})")
         if part.guarded:
-            guards.append(f"(SELECT count(*) FROM {part.name}) = cardinality({taken[0]}::uuid[])")
+            guards.append(f"(SELECT count(*) FROM {part.name}) = {_length(part.columns[0], taken[0])}")
         if part.name == "events" and outbox:
             ctes.append(f"outbox_pending AS ({_OUTBOX.format(new=new)})")
     check = f"SELECT {CHECK} / ({' AND '.join(guards)})::integer, NULL::bigint, NULL::integer, NULL::json, NULL::json"
@@ -182,6 +212,8 @@ def write_changes(parts: tuple[Part, ...], *, outbox: bool, payloads: bool, outp
         answers.append(_PAYLOADS.format(*places.take(3)))
     if outputs:
         answers.append(_OUTPUTS.format(*places.take(5)))
+    if states:
+        answers.append(_STATES.format(*places.take(4)))
     heading = f"WITH {', '.join(ctes)} " if ctes else ""
     return (heading + " UNION ALL ".join(answers)).encode()
 
@@ -192,7 +224,7 @@ def parts_of(changes: ChangeSet) -> tuple[list[Parameter], tuple[Part, ...]]:
     parts = []
     for part in PARTS:
         rows: Sequence[Any] = getattr(changes, part.name)
-        if part.name == "results":
+        if part.name in _LAST_COUNTS:
             rows = _last_of_each(rows)
         if rows:
             parts.append(part)
@@ -200,9 +232,9 @@ def parts_of(changes: ChangeSet) -> tuple[list[Parameter], tuple[Part, ...]]:
     return parameters, tuple(parts)
 
 
-def _last_of_each(results: Sequence[StageResult]) -> list[StageResult]:
-    """A statement may write a row once only; of several results of one stage the last counts."""
-    return list({(one.run_id, one.stage_number, one.generation): one for one in results}.values())
+def _last_of_each(rows: Sequence[StageResult | SuspendedState]) -> list[StageResult | SuspendedState]:
+    """A statement may write a row once only; of several results, or states, of one stage the last counts."""
+    return list({(one.run_id, one.stage_number, one.generation): one for one in rows}.values())
 
 
 def arrays_of(types: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Parameter]:

@@ -10,7 +10,7 @@ import orjson
 from stageline_engine.adapters.postgres.arrays import Parameter, array
 from stageline_engine.events import StageError
 from stageline_engine.model.run import RunError
-from stageline_engine.records import RunPayload, StageResult
+from stageline_engine.records import AnnotationRecord, RunPayload, StageResult, SuspendedState
 
 
 class Column:
@@ -100,6 +100,23 @@ def _labels(row: RunPayload) -> str:
     return orjson.dumps(dict(row.labels)).decode() if row.labels else "{}"
 
 
+def _state(row: SuspendedState) -> bytes:
+    return row.state.encode()
+
+
+def _value(row: AnnotationRecord) -> bytes:
+    return row.annotation.value.encode()
+
+
+def _details(row: AnnotationRecord) -> bytes | None:
+    return row.annotation.details.encode() or None
+
+
+def _said(name: str, type_: str, *, key: bool = False) -> Column:
+    """A column that holds a field of the annotation itself."""
+    return Column(name, type_, key=key, get=attrgetter(f"annotation.{name}"))
+
+
 RUNS = RowShape(
     "runs",
     (
@@ -120,6 +137,8 @@ RUNS = RowShape(
         Column("error", "json", mutable=True, get=_error),
         Column("total_cost", "numeric", mutable=True, get=lambda run: format(run.total_cost, "f")),
         Column("total_tokens", "bigint", mutable=True),
+        Column("start_at", "timestamptz"),
+        Column("deadline_at", "timestamptz", mutable=True),
     ),
 )
 
@@ -158,6 +177,8 @@ JOBS = RowShape(
         Column("version", "bigint"),
         Column("lease_token", "uuid", mutable=True),
         Column("session_id", "uuid", mutable=True),
+        Column("deadline_at", "timestamptz", mutable=True),
+        Column("poll_interval", "interval", mutable=True),
     ),
 )
 
@@ -171,6 +192,50 @@ STAGE_RESULTS = RowShape(
         Column("output_bytes", "integer", mutable=True, get=_output_bytes),
         Column("metrics", "json", mutable=True, get=_metrics),
         Column("error", "json", mutable=True, get=_error),
+    ),
+)
+
+SUSPENDED_STATES = RowShape(
+    "suspended_states",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("stage_number", "integer", key=True),
+        Column("generation", "integer", key=True),
+        Column("state", "json", mutable=True, get=_state),
+    ),
+)
+
+RESUME_TOKENS = RowShape(
+    "resume_tokens",
+    (
+        Column("token_sha256", "bytea", key=True),
+        Column("run_id", "uuid"),
+        Column("stage_number", "integer"),
+        Column("generation", "integer"),
+        Column("label", "text"),
+        Column("expires_at", "timestamptz"),
+        Column("used_fingerprint", "bytea", mutable=True),
+    ),
+)
+
+ANNOTATIONS = RowShape(
+    "annotations",
+    (
+        Column("run_id", "uuid", key=True),
+        _said("id", "text", key=True),
+        _said("key", "text"),
+        Column("value", "json", get=_value),
+        Column("details", "json", get=_details),
+        _said("scope", "text"),
+        _said("scope_id", "text"),
+        _said("actor_kind", "text"),
+        _said("actor_id", "text"),
+        _said("actor_version", "text"),
+        _said("emit_event", "boolean"),
+        _said("stage_number", "integer"),
+        _said("generation", "integer"),
+        _said("attempt", "integer"),
+        Column("created_at", "timestamptz"),
     ),
 )
 

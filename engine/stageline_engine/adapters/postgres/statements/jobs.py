@@ -74,5 +74,19 @@ PROMOTE_JOBS = b"""
 NEXT_DELAYED = b"SELECT min(available_at) FROM jobs WHERE state = 'DELAYED'"
 """Reads the earliest time that a job waits for."""
 
+DUE_DEADLINES = b"""
+    (SELECT run_id, stage_number, deadline_at FROM jobs WHERE deadline_at <= $1
+     ORDER BY deadline_at, run_id, stage_number LIMIT $2 + 1)
+    UNION ALL
+    (SELECT run_id, stage_number, deadline_at FROM jobs WHERE deadline_at > $1
+     ORDER BY deadline_at LIMIT 1)
+    UNION ALL
+    (SELECT id, NULL, deadline_at FROM runs WHERE deadline_at <= $1 AND state IN ('PENDING', 'RUNNING')
+     ORDER BY deadline_at, id LIMIT $2 + 1)
+    UNION ALL
+    (SELECT id, NULL, deadline_at FROM runs WHERE deadline_at > $1 AND state IN ('PENDING', 'RUNNING')
+     ORDER BY deadline_at LIMIT 1)"""
+"""Reads jobs and open runs whose deadline has passed, one more of each than asked for, and the next deadline of each."""
+
 JOBS_OF_SESSIONS = b"SELECT run_id, stage_number FROM jobs WHERE state = 'LEASED' AND session_id = ANY($1)"
 """Reads the jobs that sessions hold."""

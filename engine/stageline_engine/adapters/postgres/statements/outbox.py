@@ -34,6 +34,42 @@ CLAIM_OUTBOX = f"""
     ORDER BY chosen.due_at, chosen.run_id, event.sequence""".encode()
 """Claims streams with unpublished events for a time, those that have waited longest first, and reads their next events."""
 
+REVIVE_OUTBOX = b"""
+    WITH stream AS (
+        SELECT run_id, published_sequence + $2::boolean::integer AS published_sequence, pending_sequence
+        FROM outbox
+        WHERE dead AND (cardinality($1::uuid[]) = 0 OR run_id = ANY($1))
+        ORDER BY run_id
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    ), finished AS (
+        DELETE FROM outbox USING stream
+        WHERE outbox.run_id = stream.run_id AND stream.published_sequence = stream.pending_sequence
+    ), revived AS (
+        UPDATE outbox
+        SET published_sequence = stream.published_sequence,
+            due_at = event.occurred_at,
+            tries = 0,
+            dead = false,
+            last_error = ''
+        FROM stream
+        JOIN events AS event
+            ON event.run_id = stream.run_id AND event.sequence = stream.published_sequence + 1
+        WHERE outbox.run_id = stream.run_id
+    )
+    SELECT run_id FROM stream ORDER BY run_id"""
+"""Lets dead-lettered streams go on, with the refused event or after it."""
+
+LIST_DEAD_LETTERS = f"""
+    SELECT stream.tries, stream.last_error, {EVENTS.qualified("event")}
+    FROM outbox AS stream
+    JOIN runs AS run ON run.id = stream.run_id AND run.namespace = $1
+    JOIN events AS event ON event.run_id = stream.run_id AND event.sequence = stream.published_sequence + 1
+    WHERE stream.dead AND stream.run_id > $2
+    ORDER BY stream.run_id
+    LIMIT $3""".encode()
+"""Reads the events at which streams of a namespace stand."""
+
 SETTLE_OUTBOX = b"""
     WITH settlement AS (
         SELECT given.*, stream.pending_sequence

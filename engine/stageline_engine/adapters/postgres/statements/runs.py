@@ -7,10 +7,14 @@ from stageline_engine.adapters.postgres.statements.columns import (
     EVENTS,
     IDEMPOTENCY_KEYS,
     JOBS,
+    RESUME_TOKENS,
     RUN_PAYLOADS,
     RUNS,
     STAGES,
 )
+from stageline_engine.model.stage import StageState
+
+_STAGE_OPEN = f"stage.state IN ({', '.join(repr(s.value) for s in StageState if not s.terminal)})"
 
 LOCK_RUNS = f"SELECT {RUNS.names} FROM runs WHERE id = ANY($1) ORDER BY id FOR UPDATE".encode()
 """Locks runs in id order, the order in which everyone does."""
@@ -44,6 +48,50 @@ LOAD_OUTPUTS = b"""
 
 INSERT_PAYLOADS = insert_rows(RUN_PAYLOADS)
 """Stores what never changes of new runs. Sent before the write of the batch, which may read it for the first jobs."""
+
+UPDATE_CONFIGS = b"""
+    UPDATE run_payloads AS payload SET config = new.config
+    FROM unnest($1::uuid[], $2::json[]) AS new (run_id, config)
+    WHERE payload.run_id = new.run_id"""
+"""Replaces configs of runs that run again. Sent before the write of the batch, which may read them for the first jobs."""
+
+CLAIM_PENDING = f"""
+    SELECT {RUNS.names} FROM runs
+    WHERE state = 'PENDING' AND (start_at IS NULL OR start_at <= $1)
+    ORDER BY priority DESC, id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED""".encode()
+"""Locks runs whose time to start has come, the most urgent first."""
+
+NEXT_PENDING = b"""
+    SELECT coalesce(start_at, $1) FROM runs
+    WHERE state = 'PENDING' AND id <> ALL($2::uuid[])
+    ORDER BY start_at NULLS FIRST
+    LIMIT 1"""
+"""Reads the earliest time at which another run is to start."""
+
+STUCK_RUNS = f"""
+    SELECT run.id FROM runs AS run
+    WHERE run.state = 'RUNNING'
+      AND (run.open_stages = 0
+           OR run.open_stages <> (SELECT count(*) FROM jobs AS job WHERE job.run_id = run.id))
+      AND (NOT EXISTS (SELECT FROM stages AS stage WHERE stage.run_id = run.id AND {_STAGE_OPEN})
+           OR EXISTS (
+               SELECT FROM stages AS stage
+               WHERE stage.run_id = run.id AND {_STAGE_OPEN}
+                 AND NOT EXISTS (
+                     SELECT FROM jobs AS job
+                     WHERE job.run_id = stage.run_id AND job.stage_number = stage.number)))
+    ORDER BY run.id
+    LIMIT $1""".encode()
+"""Finds runs that nothing moves on.
+
+Only open runs are looked at, by their own index, and of a healthy one nothing but its jobs: there is one for each open
+stage that the run counts, so that the stages of a run are read only where the counts differ.
+"""
+
+LOAD_RESUME_TOKEN = f"SELECT {RESUME_TOKENS.names} FROM resume_tokens WHERE token_sha256 = $1".encode()
+"""Reads a resume token."""
 
 LOCK_KEYS = b"""
     SELECT wanted.position FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (hash, position)
