@@ -14,7 +14,7 @@ from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.session import SessionRow
 from stageline_engine.model.stage import StageRow
-from stageline_engine.records import EventRow, KeyRecord, RunPayload
+from stageline_engine.records import EventRow, KeyRecord, ResumeToken, RunPayload, SuspendedState
 
 SHAPES = [shape for shape in vars(columns).values() if isinstance(shape, RowShape)]
 DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -27,6 +27,8 @@ ROWS = [
     (columns.IDEMPOTENCY_KEYS, KeyRecord),
     (columns.RUN_PAYLOADS, RunPayload),
     (columns.SESSIONS, SessionRow),
+    (columns.SUSPENDED_STATES, SuspendedState),
+    (columns.RESUME_TOKENS, ResumeToken),
 ]
 
 

@@ -94,6 +94,7 @@ class InputReader:
                 outputs[position - 1][number] = first if first is not None else self._fresh[run_id, number]
             elif kind == write.STATE:
                 states[position - 1] = first
-        for position, *key in self._suspended:
-            states[position - 1] = self._fresh_states.get(tuple(key), states[position - 1])
+        for position, run_id, number, generation in self._suspended:
+            fresh = self._fresh_states.get((run_id, number, generation))
+            states[position - 1] = states[position - 1] if fresh is None else fresh
         return [JobInputs(*given) for given in zip(configs, run_inputs, outputs, states, strict=True)]

@@ -71,9 +71,9 @@ def stage_result(stage: StageRow, output: str | None, metrics: str, error: str |
 
 def resume_token(values: Values) -> ResumeToken:
     """Makes a resume token of the columns of ``RESUME_TOKENS``."""
-    token_sha256, *fields, used_fingerprint = values
-    used = None if used_fingerprint is None else bytes(used_fingerprint)
-    return ResumeToken(bytes(token_sha256), *fields, used)
+    token_sha256, run_id, stage_number, generation, label, expires_at, used = values
+    fingerprint = None if used is None else bytes(used)
+    return ResumeToken(bytes(token_sha256), run_id, stage_number, generation, label, expires_at, fingerprint)
 
 
 def annotation_record(values: Values) -> AnnotationRecord:

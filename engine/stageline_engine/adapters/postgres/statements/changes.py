@@ -40,7 +40,7 @@ class Part:
     """One CTE.
 
     Attributes:
-        name: Its name, and that of the change set's field with its rows.
+        name: The change set's field with its rows.
         columns: The arrays that it is given.
         body: Makes its SQL from that of the unnested arrays, named ``new``.
         guarded: Whether it must find as many rows as it was given.
@@ -50,6 +50,11 @@ class Part:
     columns: Sequence[Column]
     body: Callable[[str], str]
     guarded: bool = False
+
+    @property
+    def cte(self) -> str:
+        """The name of the CTE: never that of a table, which it would hide from the other parts."""
+        return f"written_{self.name}"
 
 
 def _source(column: Column) -> str:
@@ -201,9 +206,9 @@ def write_changes(
     for part in parts:
         taken = places.take(len(part.columns))
         new = _unnest(part.columns, taken)
-        ctes.append(f"{part.name} AS ({part.body(new)})")
+        ctes.append(f"{part.cte} AS ({part.body(new)})")
         if part.guarded:
-            guards.append(f"(SELECT count(*) FROM {part.name}) = {_length(part.columns[0], taken[0])}")
+            guards.append(f"(SELECT count(*) FROM {part.cte}) = {_length(part.columns[0], taken[0])}")
         if part.name == "events" and outbox:
             ctes.append(f"outbox_pending AS ({_OUTBOX.format(new=new)})")
     check = f"SELECT {CHECK} / ({' AND '.join(guards)})::integer, NULL::bigint, NULL::integer, NULL::json, NULL::json"

@@ -71,18 +71,22 @@ NEXT_PENDING = b"""
 """Reads the earliest time at which another run is to start."""
 
 STUCK_RUNS = f"""
-    SELECT run.id FROM runs AS run
-    WHERE run.state = 'RUNNING'
-      AND (run.open_stages = 0
-           OR run.open_stages <> (SELECT count(*) FROM jobs AS job WHERE job.run_id = run.id))
-      AND (NOT EXISTS (SELECT FROM stages AS stage WHERE stage.run_id = run.id AND {_STAGE_OPEN})
-           OR EXISTS (
-               SELECT FROM stages AS stage
-               WHERE stage.run_id = run.id AND {_STAGE_OPEN}
-                 AND NOT EXISTS (
-                     SELECT FROM jobs AS job
-                     WHERE job.run_id = stage.run_id AND job.stage_number = stage.number)))
-    ORDER BY run.id
+    WITH suspect AS MATERIALIZED (
+        SELECT run.id FROM runs AS run
+        WHERE run.state = 'RUNNING'
+          AND (run.open_stages = 0
+               OR run.open_stages <> (SELECT count(*) FROM jobs AS job WHERE job.run_id = run.id))
+    )
+    SELECT suspect.id
+    FROM suspect
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS open_stages, count(job.run_id) AS jobs
+        FROM stages AS stage
+        LEFT JOIN jobs AS job ON job.run_id = stage.run_id AND job.stage_number = stage.number
+        WHERE stage.run_id = suspect.id AND {_STAGE_OPEN}
+    ) AS counted
+    WHERE counted.open_stages = 0 OR counted.jobs < counted.open_stages
+    ORDER BY suspect.id
     LIMIT $1""".encode()
 """Finds runs that nothing moves on.
 
