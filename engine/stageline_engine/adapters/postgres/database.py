@@ -109,7 +109,11 @@ class PostgresDatabase:
     async def connect(self) -> Connection:
         """Makes a connection outside the pools; the caller closes it."""
         connection: Connection = await AsyncConnection.connect(self.dsn, **self._settings)
-        await _configure(connection)
+        try:
+            await _configure(connection)
+        except BaseException:  # also a cancellation: nobody else knows of the connection yet
+            await connection.close()
+            raise
         return connection
 
     @asynccontextmanager
