@@ -129,11 +129,17 @@ class StageCompleted:
 
 @dataclass(frozen=True, slots=True)
 class StageFailed:
-    """The stage has failed for good."""
+    """The stage has failed for good.
+
+    Attributes:
+        reported: Whether its worker said so; False where the server gave the stage up, so that a report that comes
+            late is not taken for one that was recorded.
+    """
 
     number: int
     stage_id: str
     error: StageError
+    reported: bool = True
 
 
 @dataclass(frozen=True, slots=True)

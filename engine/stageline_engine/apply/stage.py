@@ -89,9 +89,10 @@ def stage_failed(focus: Focus, event: events.StageFailed, now: datetime) -> Focu
     run, stage, job = focus.existing_run(), focus.existing_stage(), focus.existing_job()
     error = run.error or RunError(event.error.type, event.error.message, event.stage_id)
     state = follow(STAGE_TRANSITIONS, stage.state, "StageFailed")
+    recorded_token = job.lease_token if event.reported else stage.recorded_token
     return Focus(
         replace(run, open_stages=run.open_stages - 1, failed_stages=run.failed_stages + 1, error=error),
-        replace(stage, state=state, recorded_token=job.lease_token, ended_at=now),
+        replace(stage, state=state, recorded_token=recorded_token, ended_at=now),
         None,
     )
 

@@ -96,9 +96,11 @@ def decide_report(
             )
 
 
-def fail_stage(view: RunView, stage: StageRow, error: events.StageError) -> Iterator[events.Event]:
-    """Yields a stage's terminal failure and what follows for its run."""
-    yield events.StageFailed(stage.number, stage.stage_id, error)
+def fail_stage(
+    view: RunView, stage: StageRow, error: events.StageError, *, reported: bool
+) -> Iterator[events.Event]:
+    """Yields a stage's terminal failure, as its worker reported or as the server found, and what follows for its run."""
+    yield events.StageFailed(stage.number, stage.stage_id, error, reported)
     yield from close_stage(view, stage.generation, RunError(error.type, error.message, stage.stage_id))
 
 
@@ -108,7 +110,7 @@ def _failed(
     """A failed try: another one by the stage's policy, or the end of the stage."""
     delay = retry_delay(view.definition_of(stage.number).retry, stage.attempt, failure, chance)
     if delay is None:
-        yield from fail_stage(view, stage, failure.error)
+        yield from fail_stage(view, stage, failure.error, reported=True)
         return
     yield events.StageRetryScheduled(
         stage.number, stage.stage_id, failure.error, stage.attempt, delay, now + delay
