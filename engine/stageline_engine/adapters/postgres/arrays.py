@@ -2,7 +2,7 @@
 
 A batch writes a few hundred rows in one statement, each column an array. The driver adapts lists too, but chooses the type
 by the values: 40000 makes another type, and so another prepared statement, than 4, and a list of nothing has none. Here the
-column says its type. It is also two to nine times as fast as the driver's lists in text form, its default (measured).
+column says its type. It is also four to twenty times as fast as the driver's lists in text form, its default (measured).
 """
 
 from collections.abc import Callable, Iterable
