@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from stageline_engine.commands import Disposition, Returned, TransitionRun
+from stageline_engine.commands import Disposition, JobOffer, Returned, TransitionRun
 from stageline_engine.decide.stale import WORKER_LOST
 from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, SESSION_TIMEOUT
 from stageline_engine.model.run import RunError, RunState
@@ -115,7 +115,8 @@ class FlowConformance(Conformance):
 
     async def test_a_job_that_outlives_no_worker_is_given_up(self) -> None:
         async with self.scene_with_run() as (scene, registered, run_id):
-            lost, poisoned = [], []
+            lost: list[JobOffer] = []
+            poisoned = []
             for _ in range(DELIVERIES_PER_ATTEMPT_MAX):
                 lost += await scene.lease(await scene.open_session(), registered)
                 scene.clock.advance(SESSION_TIMEOUT)
