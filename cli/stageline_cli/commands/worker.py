@@ -33,7 +33,7 @@ def worker(
     address: str | None,
     namespace: str,
 ) -> None:
-    """Run stages: those of the worker at MODULE:ATTRIBUTE.
+    """Run the stages of the worker at MODULE:ATTRIBUTE.
 
     The module is looked for in the current folder too; without an ATTRIBUTE, `worker` is meant. The worker registers its
     workflows, and connects again for ever when the server is away. Ctrl-C or SIGTERM lets it finish what it holds, or
