@@ -1,7 +1,6 @@
 """Reading runs, their stages and their events, as last committed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,6 @@ from psycopg.types.numeric import Int4, Int8
 from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import PostgresDatabase
-from stageline_engine.adapters.postgres.pipeline import Pipeline
 from stageline_engine.adapters.postgres.statements import runs, settings
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import RunDetails, RunFilter, RunPage, StageDetails
@@ -26,13 +24,13 @@ class PostgresQueries:
 
     async def get_run(self, namespace: str, run_id: UUID, *, with_outputs: bool) -> RunDetails | None:
         """Returns a run with its stages, both as of one moment, or None."""
-        async with AsyncExitStack() as resources:
-            pipeline = Pipeline(self._database.connection, resources, settings.BEGIN_SNAPSHOT)
-            run = await pipeline.send(runs.GET_RUN, (run_id, namespace))
-            stages = await pipeline.send(runs.GET_STAGES, (run_id, with_outputs))
-            await pipeline.commit()
-            found = await pipeline.rows(run)
-            details = [_stage_details(values) for values in await pipeline.rows(stages)] if found else []
+        async with self._database.connection() as connection, connection.pipeline():
+            await connection.execute(settings.BEGIN_SNAPSHOT)
+            run = await connection.cursor(binary=True).execute(runs.GET_RUN, (run_id, namespace))
+            stages = await connection.cursor(binary=True).execute(runs.GET_STAGES, (run_id, with_outputs))
+            await connection.execute(settings.COMMIT)
+            found = await run.fetchall()
+            details = [_stage_details(values) for values in await stages.fetchall()] if found else []
         if not found:
             return None
         values, (input_, config, labels) = found[0][: rows.RUN_WIDTH], found[0][rows.RUN_WIDTH :]
