@@ -151,6 +151,16 @@ async def test_filters_hold_together(server: Server) -> None:
     assert await listed(server, created_before=second.create_time) == [first.run_id]
 
 
+async def test_lists_tell_labels_and_find_by_them(server: Server) -> None:
+    await server.register(documents())
+    run = await server.create(labels={"team": "a", "quote": 'it\'s "x"'})
+    await server.create(labels={"team": "b"})
+    assert await listed(server, labels={"team": "a"}) == [run.run_id]
+    assert await listed(server, labels={"quote": 'it\'s "x"', "team": "b"}) == []
+    page = await server.runs.ListRuns(run_service_pb2.ListRunsRequest(labels={"team": "a"}))
+    assert dict(page.runs[0].labels) == {"team": "a", "quote": 'it\'s "x"'}
+
+
 async def test_a_page_token_is_bound_to_its_filters(server: Server) -> None:
     await server.register(documents())
     for _ in range(2):
@@ -175,6 +185,8 @@ async def test_a_page_token_is_bound_to_its_filters(server: Server) -> None:
         ({"page_size": -1}, "page_size"),
         ({"states": [run_pb2.RUN_STATE_UNSPECIFIED]}, "states"),
         ({"states": [99]}, "states"),
+        ({"labels": {"a": "\0"}}, "labels"),
+        ({"labels": {str(n): "" for n in range(limits.LABELS_MAX + 1)}}, "labels"),
         ({"created_after": {"seconds": 10**15}}, "created_after"),
     ],
 )

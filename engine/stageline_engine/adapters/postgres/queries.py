@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 from psycopg.types.numeric import Int4, Int8
 
 from stageline_engine.adapters.postgres import rows
@@ -41,8 +42,9 @@ class PostgresQueries:
         filters = _filters(which, before)
         statement = runs.list_runs(tuple(filters))
         found = await self._database.run(statement, (which.namespace, Int4(limit + 1), *filters.values()))
-        page = [rows.run_row(values) for values in found[:limit]]
-        return RunPage(page, page[-1].id if page and len(found) > limit else None)
+        page = [rows.run_row(values) for *values, _ in found[:limit]]
+        labels = {run.id: values[-1] for run, values in zip(page, found, strict=False)}
+        return RunPage(page, page[-1].id if page and len(found) > limit else None, labels)
 
     async def list_events(
         self, namespace: str, run_id: UUID, *, after_sequence: int, limit: int
@@ -83,6 +85,7 @@ def _filters(which: RunFilter, before: UUID | None) -> dict[str, Any]:
         "states": states,
         "created_after": which.created_after,
         "created_before": which.created_before,
+        "labels": orjson.dumps(dict(which.labels)).decode() if which.labels else None,
         "before": before,
     }
     return {name: value for name, value in given.items() if value is not None}
