@@ -17,7 +17,7 @@ ARGS ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg demo bench clean
+	verify test test-pg demo bench profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ demo: setup ## Process real documents with a dev server and a worker
 
 bench: setup ## Measure stages per second and the latency of one idle run
 	$(RUN) -m benchmarks $(ARGS)
+
+profile: setup ## Show where the server's time goes while it is saturated
+	$(RUN) -m benchmarks --profile server.prof $(ARGS)
 
 clean: ## Remove environments, caches and builds (keeps the dev server's data)
 	rm -rf .venv .venv-gen build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

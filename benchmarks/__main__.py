@@ -19,6 +19,7 @@ from benchmarks import usage, workflows
 from benchmarks.database import make_limit_database, require_durability, settled_counters
 from benchmarks.limit import measure_limit
 from benchmarks.load import saturate, single_runs
+from benchmarks.profile import profiled, show_profile
 from benchmarks.report import Report, machine
 from benchmarks.samples import Sample, percentile
 from benchmarks.stages import Meters, costs
@@ -59,6 +60,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="rounds; the median of them counts")
     parser.add_argument("--concurrency", type=int, default=200, help="stages that the worker runs at once")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FILE", help="write a profile of the server's loop instead"
+    )
     return parser.parse_args(arguments)
 
 
@@ -68,7 +72,7 @@ def running(options: argparse.Namespace, console: Console) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="stageline-bench-") as name:
         folder = Path(name)
         processes = Processes(folder / "logs")
-        stack = Stack(processes, folder)
+        stack = Stack(processes, folder, server_command=profiled(options.profile) if options.profile else ())
         try:
             server = stack.dev()
             require_durability(server.dsn)
@@ -146,10 +150,22 @@ async def _single(bench: Bench, client: Client) -> dict[str, float]:
     return found
 
 
+async def warm_load(bench: Bench) -> None:
+    """Saturates the server once, for its profile."""
+    async with Client(bench.server.address) as client:
+        load = await saturate(client, bench.options.runs)
+    bench.console.print(f"{load.stages_per_second:,.0f} stages/s under the profiler")
+
+
 def main() -> None:
     """Measures, and prints what was found."""
     options = parse(sys.argv[1:])
     console = Console(stderr=True)
+    if options.profile:
+        with running(options, console) as bench:
+            asyncio.run(warm_load(bench))
+        show_profile(options.profile)
+        return
     with running(options, console) as bench:
         report = asyncio.run(measure(bench))
     if options.json:

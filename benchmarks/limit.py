@@ -21,7 +21,7 @@ STAGES = 3
 
 _RUN_IDS = "SELECT run_id FROM unnest(%(run_ids)s::uuid[]) AS given (run_id)"
 
-# Stage {number} and its job begin to exist, leased; {number} is an expression.
+# A stage and its job begin to exist, leased.
 _SCHEDULE = """
     INSERT INTO stages (run_id, number, stage_id, group_number, state, generation, attempt, delivery, lease_epoch,
         version, created_at, started_at)
@@ -57,13 +57,18 @@ _FINISH = """
         FROM given WHERE stages.run_id = given.run_id AND number = %(number)s),
     result AS (
         INSERT INTO stage_results (run_id, stage_number, generation, output, output_bytes, metrics)
-        SELECT run_id, %(number)s, 1, %(payload)s::json, 200, '{{}}' FROM given),
+        SELECT run_id, %(number)s, 1, %(payload)s::json, 200, '{}' FROM given),
     job AS (DELETE FROM jobs USING given WHERE jobs.run_id = given.run_id AND stage_number = %(number)s)"""
 
-_STAGE_COMPLETED = '{{"stage_id":"step","attempt":1,"duration_ms":1,"metrics":{{}}}}'
+_COMPLETED_EVENT = """
+    (1, 'stage:completed',
+        '{"stage_id":"step-' || %(number)s::text || '","attempt":1,"duration_ms":1,"metrics":{}}')"""
+_STARTED_EVENT = """
+    (3, 'stage:started', '{"stage_id":"step-' || %(next)s::text || '","stage_name":"Step","stage_number":'
+        || %(next)s::text || ',"generation":1,"attempt":1,"delivery":1}')"""
 
 ADVANCE = f"""
-    WITH given AS ({_RUN_IDS}), {_FINISH.format()},
+    WITH given AS ({_RUN_IDS}), {_FINISH},
     next_stage AS ({_SCHEDULE}),
     next_job AS ({_LEASE}),
     run AS (
@@ -71,23 +76,22 @@ ADVANCE = f"""
         FROM given WHERE id = run_id)
     INSERT INTO events (run_id, sequence, type, payload, occurred_at, causation_id)
     SELECT run_id, %(number)s * 3 + event.place, event.type, event.payload::json, now(), gen_random_uuid()
-    FROM given, (VALUES
-        (1, 'stage:completed', '{_STAGE_COMPLETED.format()}'),
-        (2, 'run:advanced', '{{"group":2,"stage_ids":["step"]}}'),
-        (3, 'stage:started', '{{"stage_id":"step","stage_name":"Step","stage_number":2,"attempt":1}}')
+    FROM given, (VALUES {_COMPLETED_EVENT},
+        (2, 'run:advanced', '{{"group":' || %(next)s::text || ',"stage_ids":["step-' || %(next)s::text || '"]}}'),
+        {_STARTED_EVENT}
     ) AS event (place, type, payload)"""
 
 COMPLETE = f"""
-    WITH given AS ({_RUN_IDS}), {_FINISH.format()},
+    WITH given AS ({_RUN_IDS}), {_FINISH},
     run AS (
         UPDATE runs SET state = 'COMPLETED', open_stages = 0, ended_at = now(),
             event_sequence = event_sequence + 2, version = version + 1
         FROM given WHERE id = run_id)
     INSERT INTO events (run_id, sequence, type, payload, occurred_at, causation_id)
     SELECT run_id, %(number)s * 3 + event.place, event.type, event.payload::json, now(), gen_random_uuid()
-    FROM given, (VALUES
-        (1, 'stage:completed', '{_STAGE_COMPLETED.format()}'),
-        (2, 'workflow:completed', '{{"duration_ms":1,"total_cost":"0","total_tokens":0,"output":' || %(payload)s || '}}')
+    FROM given, (VALUES {_COMPLETED_EVENT},
+        (2, 'workflow:completed',
+            '{{"duration_ms":1,"total_cost":"0","total_tokens":0,"output":' || %(payload)s || '}}')
     ) AS event (place, type, payload)"""
 
 

@@ -10,6 +10,8 @@ from stageline_sdk import Client
 
 # Creations under way at once; enough to keep the server busy, few enough to be one caller's.
 CREATIONS_IN_FLIGHT = 128
+# Runs, the last created, whose end the caller waits for; when they have ended, few others are still open.
+WATCHED_RUNS = 8
 WARM_UP_RUNS = 20
 
 
@@ -41,7 +43,7 @@ async def saturate(client: Client, runs: int) -> Throughput:
     began = time.perf_counter()
     ids = await _create(client, runs)
     created = time.perf_counter()
-    await asyncio.gather(*(client.wait_for_run(run_id) for run_id in ids[-CREATIONS_IN_FLIGHT:]))
+    await asyncio.gather(*(client.wait_for_run(run_id) for run_id in ids[-WATCHED_RUNS:]))
     while open_runs := [run async for run in client.list_runs(status=["PENDING", "RUNNING"], limit=100)]:
         await asyncio.gather(*(client.wait_for_run(run.id) for run in open_runs))
     ended = time.perf_counter()

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+# The shipped conformance suites use plain asserts; pytest tells more of a failed one when it may rewrite them.
+pytest.register_assert_rewrite("stageline_engine.testing")
+
 pytest_plugins = ["tests.support.fixtures"]
 
 TESTS = Path(__file__).parent

@@ -80,6 +80,7 @@ def speak(target: Target, conversation: Callable[[Client], Awaitable[T]]) -> T:
 
     Raises:
         CommandError: The server refused, or cannot be reached.
+        click.exceptions.Exit: Somebody pressed Ctrl-C.
     """
 
     async def converse() -> T:
@@ -92,6 +93,8 @@ def speak(target: Target, conversation: Callable[[Client], Awaitable[T]]) -> T:
         raise refusal(error) from error
     except ConfigError as error:
         raise CommandError(str(error), ExitCode.REFUSED) from error
+    except KeyboardInterrupt as interruption:  # click would exit with 1, which means that the run failed.
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from interruption
 
 
 def refusal(error: ApiError) -> CommandError:

@@ -18,7 +18,7 @@ from stageline_cli.output import duration, event_as_json, print_json_line, style
 from stageline_cli.run_progress import RunProgress, StageProgress, line_of
 from stageline_sdk import Client, Event, Run, StageStatus
 
-# When no worker has taken a stage by then, the server is asked once what the run waits for.
+# When no worker has taken a stage by then, people are told what may be missing.
 PATIENCE = timedelta(seconds=3)
 _STAGES_SHOWN_MAX = 40
 
@@ -41,10 +41,11 @@ async def follow(client: Client, run_id: str, *, as_json: bool = False, quiet: b
         return await _watch(client, run_id, lambda _event: None)
     if as_json:
         return await _watch(client, run_id, lambda event: print_json_line(event_as_json(event)))
-    progress = RunProgress.of((await client.get_run(run_id)).stages)
+    run = await client.get_run(run_id)
+    progress = RunProgress.of(run.stages)
     console = Console(stderr=True)
     with _shown(console, run_id, progress) as (show, note):
-        hint = asyncio.create_task(_tell_what_it_waits_for(client, run_id, progress, note))
+        hint = asyncio.create_task(_tell_if_nobody_begins(run.workflow_name, progress, note))
         try:
             return await _watch(client, run_id, show)
         finally:
@@ -59,16 +60,14 @@ async def _watch(client: Client, run_id: str, show: Show) -> Run:
     return await client.get_run(run_id)
 
 
-async def _tell_what_it_waits_for(
-    client: Client, run_id: str, progress: RunProgress, note: Callable[[str], None]
+async def _tell_if_nobody_begins(
+    workflow_name: str, progress: RunProgress, note: Callable[[str], None]
 ) -> None:
     await asyncio.sleep(PATIENCE.total_seconds())
-    if progress.has_begun:
-        return
-    run = await client.get_run(run_id)
-    if any(stage.waits_for == "NO_WORKER" for stage in run.stages):
+    if not progress.has_begun:
         note(
-            f"No worker that serves {run.workflow_name} is connected. Start one: stageline worker module:attribute"
+            f"No worker has taken it yet. Is one that serves {workflow_name} running? "
+            "If not: stageline worker module:attribute"
         )
 
 

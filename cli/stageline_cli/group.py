@@ -11,7 +11,7 @@ LAZY_COMMANDS = {
         "stageline_cli.commands.dev:dev", "Start a server with its own database, for development."
     ),
     "worker": LazyCommand(
-        "stageline_cli.commands.worker:worker", "Run stages: stageline worker module:attribute."
+        "stageline_cli.commands.worker:worker", "Run the stages of the worker at MODULE:ATTRIBUTE."
     ),
     "run": LazyCommand("stageline_cli.commands.run:run", "Start, read, watch and cancel runs."),
     "workflow": LazyCommand(

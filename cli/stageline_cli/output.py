@@ -74,7 +74,10 @@ def table(*columns: str) -> Table:
     """Returns an empty table; a column whose name starts with `#` is aligned to the right."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        made.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
+        name, is_number = column.removeprefix("#"), column.startswith("#") and len(column) > 1
+        made.add_column(
+            name or "#", justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis"
+        )
     return made
 
 
@@ -99,11 +102,18 @@ def stages_table(stages: Iterable[StageInfo]) -> Table:
             escape(stage.id),
             styled(stage.status),
             str(stage.attempt or ""),
-            duration(stage.active_time) if stage.attempt else "",
+            duration(_time_of(stage)),
             escape(stage.worker),
             escape(stage_note(stage)),
         )
     return made
+
+
+def _time_of(stage: StageInfo) -> timedelta | None:
+    """Returns how long a stage took; of servers that do not tell, the time from its last start to its end."""
+    if stage.active_time or stage.started_at is None:
+        return stage.active_time or None
+    return stage.ended_at - stage.started_at if stage.ended_at else None
 
 
 def stage_note(stage: StageInfo) -> str:

@@ -259,26 +259,34 @@ class StageCompleted:
     Attributes:
         output: JSON text.
         metrics: Numbers that the stage reported.
+        reported: Whether its worker said so; False where the outside did.
     """
 
     number: int
     stage_id: str
     output: str
     metrics: Mapping[str, float] = field(default_factory=dict)
+    reported: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class StageFailed:
-    """The stage has failed for good."""
+    """The stage has failed for good.
+
+    Attributes:
+        reported: Whether its worker said so; False where the server gave the stage up, so that a report that comes
+            late is not taken for one that was recorded.
+    """
 
     number: int
     stage_id: str
     error: StageError
+    reported: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class StageRetryScheduled:
-    """A try failed and the policy allows another one after ``delay``."""
+    """A try failed and the policy allows another one after ``delay``; ``reported`` as in ``StageFailed``."""
 
     number: int
     stage_id: str
@@ -287,6 +295,7 @@ class StageRetryScheduled:
     delay: timedelta
     available_at: datetime
     deadline_at: datetime | None = None
+    reported: bool = True
 
 
 @dataclass(frozen=True, slots=True)

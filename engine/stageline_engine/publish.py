@@ -66,7 +66,7 @@ def _run_completed(event: events.RunCompleted, before: Focus, now: datetime) -> 
 
 def _output(outputs: Mapping[str, str] | None) -> dict[str, Any]:
     """The run's output as JSON: of a single stage its own, of several an object by stage id."""
-    if outputs is None or sum(len(text) for text in outputs.values()) > EVENT_OUTPUT_BYTES_MAX:
+    if outputs is None or sum(len(text.encode()) for text in outputs.values()) > EVENT_OUTPUT_BYTES_MAX:
         return {"output_omitted": True}
     fragments = {stage_id: orjson.Fragment(text) for stage_id, text in outputs.items()}
     return {"output": next(iter(fragments.values())) if len(fragments) == 1 else fragments}

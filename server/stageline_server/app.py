@@ -45,6 +45,8 @@ KEEPALIVE_INTERVAL = timedelta(seconds=60)
 KEEPALIVE_LIMIT = timedelta(seconds=20)
 """The server's own pings: a client that is gone without a word is noticed after their sum."""
 
+PORT_MAX = 65_535
+
 STOP_LIMIT = timedelta(seconds=1)
 """What is still open after the drain is cut off after this."""
 
@@ -162,13 +164,13 @@ def _why_not(listen: str) -> str:
     if listen.startswith("unix:"):
         return ""
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
-        return "the address must be host:port"
+    if not host or not port.isdigit() or int(port) > PORT_MAX:
+        return f"the address must be host:port, with a port of 0 to {PORT_MAX}"
     try:
         with socket.create_server((host.strip("[]"), int(port)), family=_family(host)):
             return ""
-    except (OSError, OverflowError) as error:
-        return getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _family(host: str) -> socket.AddressFamily:

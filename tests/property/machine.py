@@ -21,7 +21,7 @@ from stageline_engine.commands import (
     RunCancellation,
     RunCreation,
 )
-from stageline_engine.limits import SESSION_TIMEOUT
+from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, SESSION_TIMEOUT
 from stageline_engine.model.run import RunState
 from stageline_engine.rejections import Rejection
 from stageline_engine.testing import Scene
@@ -125,6 +125,16 @@ class History(RuleBasedStateMachine):
         """Leases as many jobs as there are outcomes to the newest session, and reports them at once."""
         offers = self._lease(self.sessions[-1], len(outcomes))
         self._report(list(zip(offers, outcomes, strict=False)), slots)
+
+    @rule(times=st.integers(1, DELIVERIES_PER_ATTEMPT_MAX + 1))
+    def crash(self, times: int) -> None:
+        """Workers that take all they can and die, one after the other."""
+        for _ in range(times):
+            self.open_session()
+            self._lease(self.sessions[-1], 100)
+            self.world.advance(SESSION_TIMEOUT)
+            self.reap()
+        self.open_session()
 
     @precondition(lambda self: self.offers)
     @rule(picks=st.lists(st.tuples(PICK, OUTCOMES), min_size=1, max_size=4), slots=st.integers(0, 3))

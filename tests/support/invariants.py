@@ -85,5 +85,10 @@ def violations(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
     """Returns the broken invariants, each with its rows; nothing when all is well. One snapshot of the database."""
     with psycopg.connect(dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        found = {name: connection.execute(query.encode()).fetchall() for name, query in VIOLATIONS.items()}
+        return violations_seen_by(connection)
+
+
+def violations_seen_by(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Does the same within a transaction of the caller's."""
+    found = {name: connection.execute(query.encode()).fetchall() for name, query in VIOLATIONS.items()}
     return {name: rows for name, rows in found.items() if rows}

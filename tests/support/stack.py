@@ -61,6 +61,16 @@ class DevServer:
         """How many sessions workers have opened so far, ended ones included."""
         return int(self.query("SELECT count(*) FROM sessions")[0][0])
 
+    def wait_for_sessions(self, count: int, *, of: Process | None = None) -> None:
+        """Returns once workers have opened so many; ends early when the worker in question has ended."""
+
+        def opened() -> bool:
+            if of is not None:
+                of.check_running()
+            return self.count_sessions() >= count
+
+        eventually_sync(opened, what=f"session number {count}")
+
 
 @dataclass
 class Stack:
@@ -114,10 +124,5 @@ class Stack:
         process = self.processes.start(
             "worker", "worker", target, "--address", server.address, *arguments, environment=self.environment
         )
-
-        def connected() -> bool:
-            process.check_running()
-            return server.count_sessions() > sessions
-
-        eventually_sync(connected, what="a worker's session")
+        server.wait_for_sessions(sessions + 1, of=process)
         return process

@@ -71,6 +71,7 @@ class Session:
         self._mailbox: Mailbox[Message] = Mailbox(self._loop, self._take_messages)
         self._versions: dict[str, int] = {}
         self._backoff = Backoff(_RECONNECT_FIRST, _RECONNECT_LONGEST)
+        self._trouble = ""
         self._clock = Alarm()
         self._pausing = Alarm()
         self._pump: StreamPump | None = None
@@ -121,13 +122,18 @@ class Session:
                 raise FatalError(error) from error
             if error.reason == "SESSION_SUPERSEDED":
                 self._perform(self._core.abandon_session())
-            _log.warning("%s", error)
+            self._tell_trouble(str(error))
         except FramingError as error:
             _log.error("the server broke the protocol: %s", error)
         wait_seconds = self._wait_seconds() if after is None else after.total_seconds()
         if not self._is_drained():
             _log.info("connecting again in %.1f s", wait_seconds)
         return wait_seconds
+
+    def _tell_trouble(self, text: str) -> None:
+        """Log why there is no connection; in full once, as the tries may go on for hours."""
+        _log.log(logging.DEBUG if text == self._trouble else logging.WARNING, "%s", text)
+        self._trouble = text
 
     def _wait_seconds(self) -> float:
         """Return the wait before the next try: shorter while leases are held, which end with the session's timeout."""
@@ -182,6 +188,7 @@ class Session:
         if frame.sequence != 1 or frame.items[0].WhichOneof("item") != "welcome":
             return
         self._backoff.reset()
+        self._trouble = ""
         welcome = frame.items[0].welcome
         served = ", ".join(f"{name} version {version}" for name, version in self._versions.items())
         how = "resumed" if welcome.resumed else "new"

@@ -141,8 +141,9 @@ class SessionCore:
         if job.stop in (StopCause.DIRECTIVE, StopCause.DROPPED):
             self.jobs.forget(job)
         elif not job.is_cut_off:
-            stopped = returned(lease_token, "DRAINING", "it was stopped before its end", started=True)
-            self.jobs.keep_report(job, report or stopped)
+            if report is None:
+                report = returned(lease_token, "DRAINING", "it was stopped before its end", started=True)
+            self.jobs.keep_report(job, report)
 
     def log(self, lease_token: bytes, entry: run_pb2.LogEntry, now: float) -> None:
         """Take a log line of a job. Those beyond the server's rate are dropped and counted."""

@@ -170,9 +170,10 @@ def watch(run_id: str, as_json: bool, address: str | None, namespace: str) -> No
         return await _followed(run_id, follow(client, run_id, as_json=as_json))
 
     ended = speak(Target(address, namespace), see)
-    if as_json:
+    if as_json:  # The events said it all.
         _exit_for(ended)
-    _show_end(ended, as_json=False)
+    else:
+        _show_end(ended, as_json=False)
 
 
 @run.command()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from stageline_engine import events
 from stageline_engine.apply.focus import Focus
@@ -185,7 +186,9 @@ def stage_completed(focus: Focus, event: events.StageCompleted, now: datetime) -
     state = follow(STAGE_TRANSITIONS, stage.state, "StageCompleted")
     return Focus(
         replace(run, open_stages=run.open_stages - 1),
-        replace(stage, state=state, recorded_token=job.lease_token, ended_at=now),
+        replace(
+            stage, state=state, recorded_token=_recorded(stage, job, reported=event.reported), ended_at=now
+        ),
         None,
     )
 
@@ -197,7 +200,9 @@ def stage_failed(focus: Focus, event: events.StageFailed, now: datetime) -> Focu
     state = follow(STAGE_TRANSITIONS, stage.state, "StageFailed")
     return Focus(
         replace(run, open_stages=run.open_stages - 1, failed_stages=run.failed_stages + 1, error=error),
-        replace(stage, state=state, recorded_token=job.lease_token, ended_at=now),
+        replace(
+            stage, state=state, recorded_token=_recorded(stage, job, reported=event.reported), ended_at=now
+        ),
         None,
     )
 
@@ -211,7 +216,7 @@ def stage_retry_scheduled(focus: Focus, event: events.StageRetryScheduled, now: 
             stage,
             state=follow(STAGE_TRANSITIONS, stage.state, "StageRetryScheduled"),
             delivery=0,
-            recorded_token=job.lease_token,
+            recorded_token=_recorded(stage, job, reported=event.reported),
         ),
         replace(
             job,
@@ -257,3 +262,8 @@ def stage_cancelled(focus: Focus, event: events.StageCancelled, now: datetime) -
         replace(stage, state=follow(STAGE_TRANSITIONS, stage.state, "StageCancelled"), ended_at=now),
         None,
     )
+
+
+def _recorded(stage: StageRow, job: JobRow, *, reported: bool) -> UUID | None:
+    """The token whose repeated report is to be recognised: this lease's only if its worker was the one that spoke."""
+    return job.lease_token if reported else stage.recorded_token

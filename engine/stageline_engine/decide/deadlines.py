@@ -39,10 +39,12 @@ def decide_deadline(view: RunView, number: int, now: datetime, chance: float) ->
         message = (
             f"Stage {stage.stage_id} waited until {job.deadline_at.isoformat()}, the longest that it may."
         )
-        yield from fail_stage(view, stage, events.StageError(WAIT_EXPIRED, message), now)
+        yield from fail_stage(view, stage, events.StageError(WAIT_EXPIRED, message), now, reported=False)
     elif job.state is not JobState.LEASED:
         message = f"No worker took stage {stage.stage_id} within {timeouts.schedule_to_start}."
-        yield from fail_stage(view, stage, events.StageError(NOT_STARTED_IN_TIME, message), now)
+        yield from fail_stage(
+            view, stage, events.StageError(NOT_STARTED_IN_TIME, message), now, reported=False
+        )
     else:
         closed = timeouts.start_to_close
         late = closed is not None and stage.started_at is not None and now >= stage.started_at + closed
@@ -53,7 +55,7 @@ def decide_deadline(view: RunView, number: int, now: datetime, chance: float) ->
                 HEARTBEAT_TIMED_OUT, f"Stage {stage.stage_id} gave no sign of life for {timeouts.heartbeat}."
             )
         )
-        yield from fail_try(view, stage, Failed(error), now, chance)
+        yield from fail_try(view, stage, Failed(error), now, chance, reported=False)
 
 
 def decide_run_deadline(view: RunView, now: datetime) -> Iterator[events.Event]:

@@ -121,7 +121,7 @@ def decide_report(
             yield events.StageCompleted(stage.number, stage.stage_id, text, metrics)
             yield from close_stage(view, stage, now, output=text)
         case Failed() as failure:
-            yield from fail_try(view, stage, failure, now, chance)
+            yield from fail_try(view, stage, failure, now, chance, reported=True)
         case Returned(started=started):
             reason = "returned" if started else "undelivered"
             deadline_at = start_deadline(view.definition_of(stage.number), now)
@@ -150,21 +150,21 @@ def _in_stage(annotation: events.Annotation, stage: StageRow) -> events.Annotati
 
 
 def fail_stage(
-    view: RunView, stage: StageRow, error: events.StageError, now: datetime
+    view: RunView, stage: StageRow, error: events.StageError, now: datetime, *, reported: bool
 ) -> Iterator[events.Event]:
-    """Yields a stage's terminal failure and what follows for its run."""
-    yield events.StageFailed(stage.number, stage.stage_id, error)
+    """Yields a stage's terminal failure, as its worker reported or as the server found, and what follows for its run."""
+    yield events.StageFailed(stage.number, stage.stage_id, error, reported)
     yield from close_stage(view, stage, now, error=RunError(error.type, error.message, stage.stage_id))
 
 
 def fail_try(
-    view: RunView, stage: StageRow, failure: Failed, now: datetime, chance: float
+    view: RunView, stage: StageRow, failure: Failed, now: datetime, chance: float, *, reported: bool
 ) -> Iterator[events.Event]:
     """Yields what follows a failed try: another one by the stage's policy, or the end of the stage."""
     definition = view.definition_of(stage.number)
     delay = retry_delay(definition.retry, stage.attempt, failure, chance)
     if delay is None:
-        yield from fail_stage(view, stage, failure.error, now)
+        yield from fail_stage(view, stage, failure.error, now, reported=reported)
         return
     available_at = now + delay
     yield events.StageRetryScheduled(
@@ -175,6 +175,7 @@ def fail_try(
         delay,
         available_at,
         start_deadline(definition, available_at),
+        reported,
     )
 
 

@@ -60,8 +60,8 @@ def decide_resume(
     if isinstance(outcome, CheckNow):
         yield events.CheckRequested(stage.number, stage.stage_id)
     elif isinstance(outcome, events.StageError):
-        yield from fail_stage(view, stage, outcome, now)
+        yield from fail_stage(view, stage, outcome, now, reported=False)
     else:
         text = outcome.output.decode()
-        yield events.StageCompleted(stage.number, stage.stage_id, text, outcome.metrics)
+        yield events.StageCompleted(stage.number, stage.stage_id, text, outcome.metrics, reported=False)
         yield from close_stage(view, stage, now, output=text)

@@ -26,4 +26,4 @@ def decide_stale(view: RunView, number: int, now: datetime) -> Iterator[events.E
         f"Stage {stage.stage_id} was handed to {stage.delivery} workers and none of them lived to report "
         f"(at most {DELIVERIES_PER_ATTEMPT_MAX} deliveries an attempt): it probably exhausts memory or ends its process."
     )
-    yield from fail_stage(view, stage, events.StageError(WORKER_LOST, message), now)
+    yield from fail_stage(view, stage, events.StageError(WORKER_LOST, message), now, reported=False)

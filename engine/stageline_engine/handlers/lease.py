@@ -21,6 +21,8 @@ async def _lease(batch: Batch, demands: Sequence[LeaseDemand]) -> LeasedJobs:
     for routes in sorted({demand.route_ids for demand in demands}):
         takers = [demand for demand in demands if demand.route_ids == routes]
         slots = min(sum(demand.slots for demand in takers), COMMANDS_PER_BATCH_MAX)
+        if slots <= 0:
+            continue
         claim = await batch.work.claim_jobs(routes, slots)
         contended |= claim.contended
         fresh = [claimed for claimed in claim.jobs if not _known(batch, claimed.job)]

@@ -1,7 +1,7 @@
 """Reading: runs as people and programs look at them, their events and their logs. Nothing here locks anything."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -49,6 +49,7 @@ class RunFilter:
     states: Collection[RunState] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,12 @@ class RunPage:
     Attributes:
         runs: At most the limit.
         next_before: Pass as ``before`` for the next page; None at the end.
+        labels: The labels of each run, by its id.
     """
 
     runs: Sequence[RunRow]
     next_before: UUID | None
+    labels: Mapping[UUID, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)

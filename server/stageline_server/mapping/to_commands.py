@@ -10,6 +10,7 @@ from stageline_server.mapping.fields import (
     json_of,
     namespace_of,
     optional_name,
+    out_of_range,
     required_name,
     run_id_of,
     time_of,
@@ -65,8 +66,10 @@ def run_filter(request: run_service_pb2.ListRunsRequest) -> RunFilter:
     Raises:
         RefusedError: A filter breaks the rule of its comment.
     """
-    if request.labels:
-        raise invalid_field("labels", "are no filter of this server yet; leave them out")
+    if len(request.labels) > limits.LABELS_MAX:
+        raise out_of_range("labels", f"at most {limits.LABELS_MAX} entries", len(request.labels))
+    if any("\0" in text for pair in request.labels.items() for text in pair):
+        raise invalid_field("labels", "contain the character U+0000")
     return RunFilter(
         namespace=namespace_of(request.namespace),
         workflow_name=optional_name(request.workflow_name, "workflow_name"),
@@ -77,6 +80,7 @@ def run_filter(request: run_service_pb2.ListRunsRequest) -> RunFilter:
         created_before=time_of(request.created_before, "created_before")
         if request.HasField("created_before")
         else None,
+        labels=dict(request.labels),
     )
 
 
@@ -96,4 +100,5 @@ def filter_binding(which: RunFilter) -> tuple[object, ...]:
         [state.value for state in which.states],
         which.created_after and which.created_after.isoformat(),
         which.created_before and which.created_before.isoformat(),
+        sorted(which.labels.items()),
     )

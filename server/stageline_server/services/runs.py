@@ -121,7 +121,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         runs = (
             [await self._reader.full(run.namespace, run.id) for run in page.runs]
             if full
-            else [run_message(run) for run in page.runs]
+            else [run_message(run, dict(page.labels[run.id])) for run in page.runs]
         )
         token = page_token(binding, page.next_before) if page.next_before else ""
         return messages.ListRunsResponse(runs=runs, next_page_token=token)

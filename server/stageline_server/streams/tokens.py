@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
+from stageline_engine import limits
 from stageline_engine.commands import LeaseReference
 
 _LAYOUT = struct.Struct(">B16sI16s")
@@ -32,4 +33,6 @@ def decode_token(token: bytes) -> LeaseToken | None:
     if len(token) != _LAYOUT.size or token[0] != _FORMAT:
         return None
     _, run_id, number, secret = _LAYOUT.unpack(token)
+    if not 1 <= number <= limits.STAGES_PER_WORKFLOW_MAX:
+        return None
     return LeaseToken(UUID(bytes=run_id), number, UUID(bytes=secret))

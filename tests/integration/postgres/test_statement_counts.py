@@ -62,3 +62,20 @@ async def test_what_is_left_without_a_statement_costs_nothing(database: Postgres
     async with messages_sent(database) as sent, backend.persistence.begin():
         pass
     assert not sent
+
+
+async def test_a_rollback_keeps_what_is_prepared(database: PostgresDatabase) -> None:
+    scene = Scene(backend_on(database))
+    await scene.register(workflow("line", "a"))
+    run_id = await scene.create("line")
+
+    async def look_and_leave() -> None:
+        async with scene.backend.persistence.begin() as work:
+            assert len(await work.load_runs({run_id: frozenset({1})})) == 1
+
+    await look_and_leave()
+    await look_and_leave()
+    async with messages_sent(database) as sent:
+        await look_and_leave()
+    assert sent["Execute"] == 4  # BEGIN, two reads, ROLLBACK
+    assert sent["Parse"] == 0

@@ -167,6 +167,24 @@ async def test_a_token_that_is_not_the_live_one_is_superseded(server: PlaneServe
     assert details.stages[0].result.output == '{"fresh":1}'
 
 
+async def test_a_token_with_any_byte_changed_is_superseded(server: PlaneServer) -> None:
+    worker = await server.connect("one", slots=1)
+    run_id = await server.create("one")
+    token = (await worker.offer()).lease_token
+    changed = [
+        token[:index] + bytes([token[index] ^ bit]) + token[index + 1 :]
+        for index in range(len(token))
+        for bit in (1, 128)
+    ]
+    await worker.send(*(report_item(each) for each in changed))
+    answers = [await worker.acknowledgement() for _ in changed]
+    assert {answer.disposition for answer in answers} == {SUPERSEDED}
+    assert {answer.lease_token for answer in answers} == set(changed)
+    assert (await server.details(run_id)).run.state is RunState.RUNNING
+    await worker.send(report_item(token))
+    assert (await worker.acknowledgement()).disposition == RECORDED
+
+
 async def test_a_failure_is_tried_again(server: PlaneServer) -> None:
     worker = await server.connect("one", slots=1)
     run_id = await server.create("one")

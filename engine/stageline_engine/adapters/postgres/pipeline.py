@@ -6,15 +6,11 @@ from types import TracebackType
 from typing import Any
 
 import psycopg
-from psycopg import AsyncCursor
 from psycopg.pq import TransactionStatus
 
-from stageline_engine.adapters.postgres.database import Connection
 from stageline_engine.adapters.postgres.errors import translated
 from stageline_engine.adapters.postgres.statements import settings
-
-Rows = list[tuple[Any, ...]]
-Sent = AsyncCursor[tuple[Any, ...]]
+from stageline_engine.adapters.postgres.wire import Rows, Sent, Wire, WireConnection
 
 
 class Pipeline:
@@ -25,39 +21,37 @@ class Pipeline:
 
     def __init__(
         self,
-        lend: Callable[[], AbstractAsyncContextManager[Connection]],
+        lend: Callable[[], AbstractAsyncContextManager[WireConnection]],
         resources: AsyncExitStack,
-        begin: bytes = settings.BEGIN,
     ) -> None:
         """Begins nothing yet.
 
         Args:
             lend: Where the connection comes from.
             resources: The stack at whose end the transaction is over and the connection is given back.
-            begin: The statement that begins the transaction.
         """
         self._lend = lend
         self._resources = resources
-        self._begin_statement = begin
-        self._leave = AsyncExitStack()
-        self._connection: Connection | None = None
+        self._connection: WireConnection | None = None
+        self._wire: Wire | None = None
 
     @property
     def begun(self) -> bool:
-        """Whether anything was sent."""
-        return self._connection is not None
+        """Whether there is a transaction."""
+        return self._wire is not None
 
     async def send(self, statement: bytes, parameters: Sequence[Any] = ()) -> Sent:
-        """Sends a statement without waiting for its answer."""
+        """Puts a statement into the next round trip."""
         with translated():
-            connection = self._connection or await self._begin()
-            cursor: Sent = connection.cursor(binary=True)
-            return await cursor.execute(statement, parameters)
+            wire = self._wire or await self._begin()
+            return wire.send(statement, parameters)
 
     async def rows(self, sent: Sent) -> Rows:
-        """Waits for the answers of all that was sent, and returns the rows of one statement."""
-        with translated():
-            return await sent.fetchall()
+        """Returns the rows of a statement; where it is not answered yet, waits for all that was sent."""
+        if sent.rows is None and self._wire is not None:
+            with translated():
+                await self._wire.exchange()
+        return sent.rows or []
 
     async def fetch(self, statement: bytes, parameters: Sequence[Any] = ()) -> Rows:
         """Sends a statement and waits for its rows."""
@@ -69,30 +63,38 @@ class Pipeline:
         A statement that failed has made the server skip what came after it, the COMMIT too.
         """
         await self.send(settings.COMMIT)
-        with translated():
-            await self._leave.aclose()
+        if self._wire is not None:
+            with translated():
+                await self._wire.exchange(last=True)
 
-    async def _begin(self) -> Connection:
-        connection = await self._resources.enter_async_context(self._lend())
+    async def _begin(self) -> Wire:
+        self._connection = await self._resources.enter_async_context(self._lend())
         self._resources.push_async_exit(self._end)
-        self._connection = connection
-        await self._leave.enter_async_context(connection.pipeline())
-        await connection.cursor().execute(self._begin_statement)
-        return connection
+        self._wire = Wire(self._connection)
+        self._wire.send(settings.BEGIN)
+        return self._wire
 
     async def _end(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Gives the connection back idle, or closed."""
-        connection = self._connection
-        if connection is None:
+        connection, wire = self._connection, self._wire
+        if connection is None or wire is None:
             return
         if kind is not None and not issubclass(kind, Exception):
             await (
                 connection.close()
             )  # cancelled in the middle of something: what is on its way is not worth knowing
+            return
         with suppress(psycopg.Error):
-            await self._leave.aclose()
-        with suppress(psycopg.Error):
-            if connection.info.transaction_status is not TransactionStatus.IDLE and not connection.closed:
-                await connection.rollback()
+            await wire.leave()
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                await _roll_back(connection)
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            await connection.close()
+
+
+async def _roll_back(connection: WireConnection) -> None:
+    wire = Wire(connection)
+    wire.send(settings.ROLLBACK)
+    await wire.exchange(last=True)

@@ -1,16 +1,15 @@
 """Reading runs, their stages and their events, as last committed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
+import orjson
 from psycopg.types.numeric import Int4, Int8
 
 from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import PostgresDatabase
-from stageline_engine.adapters.postgres.pipeline import Pipeline
 from stageline_engine.adapters.postgres.statements import annotations, outbox, runs, settings
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import (
@@ -35,13 +34,13 @@ class PostgresQueries:
 
     async def get_run(self, namespace: str, run_id: UUID, *, with_outputs: bool) -> RunDetails | None:
         """Returns a run with its stages, both as of one moment, or None."""
-        async with AsyncExitStack() as resources:
-            pipeline = Pipeline(self._database.connection, resources, settings.BEGIN_SNAPSHOT)
-            run = await pipeline.send(runs.GET_RUN, (run_id, namespace))
-            stages = await pipeline.send(runs.GET_STAGES, (run_id, with_outputs))
-            await pipeline.commit()
-            found = await pipeline.rows(run)
-            details = [_stage_details(values) for values in await pipeline.rows(stages)] if found else []
+        async with self._database.connection() as connection, connection.pipeline():
+            await connection.execute(settings.BEGIN_SNAPSHOT)
+            run = await connection.cursor(binary=True).execute(runs.GET_RUN, (run_id, namespace))
+            stages = await connection.cursor(binary=True).execute(runs.GET_STAGES, (run_id, with_outputs))
+            await connection.execute(settings.COMMIT)
+            found = await run.fetchall()
+            details = [_stage_details(values) for values in await stages.fetchall()] if found else []
         if not found:
             return None
         values, (input_, config, labels) = found[0][: rows.RUN_WIDTH], found[0][rows.RUN_WIDTH :]
@@ -52,8 +51,9 @@ class PostgresQueries:
         filters = _filters(which, before)
         statement = runs.list_runs(tuple(filters))
         found = await self._database.run(statement, (which.namespace, Int4(limit + 1), *filters.values()))
-        page = [rows.run_row(values) for values in found[:limit]]
-        return RunPage(page, page[-1].id if page and len(found) > limit else None)
+        page = [rows.run_row(values) for *values, _ in found[:limit]]
+        labels = {run.id: values[-1] for run, values in zip(page, found, strict=False)}
+        return RunPage(page, page[-1].id if page and len(found) > limit else None, labels)
 
     async def list_events(
         self, namespace: str, run_id: UUID, *, after_sequence: int, limit: int
@@ -115,6 +115,7 @@ def _filters(which: RunFilter, before: UUID | None) -> dict[str, Any]:
         "states": states,
         "created_after": which.created_after,
         "created_before": which.created_before,
+        "labels": orjson.dumps(dict(which.labels)).decode() if which.labels else None,
         "before": before,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -12,10 +12,11 @@ from psycopg.types.numeric import Int4
 from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.inputs import InputReader
-from stageline_engine.adapters.postgres.pipeline import Pipeline, Rows, Sent
+from stageline_engine.adapters.postgres.pipeline import Pipeline
 from stageline_engine.adapters.postgres.statements import annotations, jobs, outbox, runs, sessions
 from stageline_engine.adapters.postgres.statements import changes as write
 from stageline_engine.adapters.postgres.statements.columns import IDEMPOTENCY_KEYS, RUN_PAYLOADS
+from stageline_engine.adapters.postgres.wire import Rows, Sent
 from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from stageline_engine.commands import Disposition, Returned, TransitionRun
+from stageline_engine.commands import Disposition, JobOffer, Returned, TransitionRun
 from stageline_engine.decide.stale import WORKER_LOST
 from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, SESSION_TIMEOUT
 from stageline_engine.model.run import RunError, RunState
@@ -115,9 +115,10 @@ class FlowConformance(Conformance):
 
     async def test_a_job_that_outlives_no_worker_is_given_up(self) -> None:
         async with self.scene_with_run() as (scene, registered, run_id):
+            lost: list[JobOffer] = []
             poisoned = []
             for _ in range(DELIVERIES_PER_ATTEMPT_MAX):
-                assert len(await scene.lease(await scene.open_session(), registered)) == 1
+                lost += await scene.lease(await scene.open_session(), registered)
                 scene.clock.advance(SESSION_TIMEOUT)
                 poisoned.append((await scene.reap()).poisoned)
             assert poisoned == [0] * (DELIVERIES_PER_ATTEMPT_MAX - 1) + [1]
@@ -125,6 +126,8 @@ class FlowConformance(Conformance):
             assert run.state is RunState.FAILED
             assert run.error is not None
             assert run.error.code == WORKER_LOST
+            assert len(lost) == DELIVERIES_PER_ATTEMPT_MAX
+            assert (await scene.report(lost[-1], completed())).disposition is Disposition.RUN_ENDED
 
     async def test_a_job_that_never_arrived_costs_nothing(self) -> None:
         async with self.scene_with_run() as (scene, registered, run_id):

@@ -128,6 +128,23 @@ class QueryConformance(Conformance):
             assert await ids(workflow_name="flow", states={RunState.RUNNING}, created_after=start) == [first]
             assert await ids(workflow_name="absent") == []
 
+    async def test_runs_are_found_by_all_of_their_labels(self) -> None:
+        async with self.scene_with_run() as (scene, _, unlabelled):
+            await scene.register(workflow("other", "a"))
+            both = {"team": "a", "env": "prod"}
+            created = [await scene.create("other", labels=labels) for labels in (both, {"team": "a"})]
+
+            async def ids(**labels: str) -> list[object]:
+                page = await scene.backend.queries.list_runs(RunFilter("default", labels=labels), limit=10)
+                return [run.id for run in page.runs]
+
+            assert await ids(team="a") == created[::-1]
+            assert await ids(team="a", env="prod") == created[:1]
+            assert await ids(team="b") == []
+            page = await scene.backend.queries.list_runs(RunFilter("default"), limit=10)
+            told = {run_id: dict(labels) for run_id, labels in page.labels.items()}
+            assert told == {created[0]: both, created[1]: {"team": "a"}, unlabelled: told[unlabelled]}
+
     async def test_events_come_in_order_from_a_sequence_on_with_the_runs_state(self) -> None:
         async with self.scene_with_run() as (scene, registered, run_id):
             [offer] = await scene.lease(await scene.open_session(), registered)

@@ -160,6 +160,7 @@ _LIST_CONDITIONS = {
     "states": "state = ANY({})",
     "created_after": "created_at >= {}",
     "created_before": "created_at < {}",
+    "labels": "EXISTS (SELECT FROM run_payloads WHERE run_id = runs.id AND labels @> {}::jsonb)",
     "before": "id < {}",
 }
 
@@ -168,11 +169,11 @@ def list_runs(given: tuple[str, ...]) -> bytes:
     """Builds the listing of runs, the newest first; ``$1`` is the namespace and ``$2`` the limit.
 
     Args:
-        given: Which filters there are, of ``workflow_name``, ``states``, ``created_after``, ``created_before`` and
-            ``before``; their values are ``$3`` and so on.
+        given: Which filters there are, of ``workflow_name``, ``states``, ``created_after``, ``created_before``,
+            ``labels`` and ``before``; their values are ``$3`` and so on.
     """
     conditions = ["namespace = $1"]
     conditions += [_LIST_CONDITIONS[name].format(f"${number}") for number, name in enumerate(given, 3)]
-    return (
-        f"SELECT {RUNS.names} FROM runs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT $2".encode()
-    )
+    labels = "(SELECT labels FROM run_payloads WHERE run_id = runs.id)"
+    where = " AND ".join(conditions)
+    return f"SELECT {RUNS.names}, {labels} FROM runs WHERE {where} ORDER BY id DESC LIMIT $2".encode()

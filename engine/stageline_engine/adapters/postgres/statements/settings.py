@@ -16,6 +16,7 @@ left no other choice, and a prepared statement is planned once.
 
 BEGIN = b"BEGIN"
 COMMIT = b"COMMIT"
+ROLLBACK = b"ROLLBACK"
 DATABASE_TIME = b"SELECT clock_timestamp()"
 BEGIN_SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 NOTIFY = b"SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS given (payload)"

@@ -1,0 +1,138 @@
+"""Each machine's table, walked over every state and every event: what is not in it raises and changes nothing."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from stageline_engine import events
+from stageline_engine.apply import Focus, apply
+from stageline_engine.errors import InvariantError
+from stageline_engine.events import StageError
+from stageline_engine.model.job import JOB_TRANSITIONS, JobKind, JobRow, JobState
+from stageline_engine.model.run import RUN_TRANSITIONS, RunError, RunRow, RunState
+from stageline_engine.model.stage import STAGE_TRANSITIONS, StageRow, StageState
+from stageline_engine.model.transitions import follow
+from tests.unit.engine.views import LATER, NOW, RUN_ID, SESSION_ID, TOKEN
+
+RUN_EVENTS: list[events.Event] = [
+    events.RunStarted(),
+    events.RunAdvanced(2, ("b",)),
+    events.RunCompleted({"b": "1"}),
+    events.RunFailed(RunError("E", "m", "a")),
+    events.RunCancelled("why"),
+]
+STAGE_EVENTS: list[events.Event] = [
+    events.StageStarted(1, "a", "A", JobKind.EXECUTE, 1, 1, TOKEN, SESSION_ID),
+    events.StageProgressed(1, "a", 0.5, "half"),
+    events.StageCompleted(1, "a", "1"),
+    events.StageFailed(1, "a", StageError("E", "m")),
+    events.StageRetryScheduled(1, "a", StageError("E", "m"), 1, timedelta(seconds=1), LATER),
+    events.StageRequeued(1, "a", "lease_expired", counted=True),
+    events.StageCancelled(1, "a"),
+]
+# Events that end a job: it is deleted, whatever its state.
+JOB_ENDED_BY = {"StageCompleted", "StageFailed", "StageCancelled"}
+
+
+def run_in(state: RunState) -> RunRow:
+    """A run that agrees with itself in this state."""
+    open_stages = 0 if state.terminal or state is RunState.PENDING else 1
+    ended_at = NOW if state.terminal else None
+    return RunRow(RUN_ID, "default", "flow", 1, state, 5, 1, open_stages, 0, 2, 1, NOW, NOW, ended_at)
+
+
+def stage_in(state: StageState) -> StageRow:
+    """A stage that agrees with itself in this state."""
+    ended_at = NOW if state.terminal else None
+    return StageRow(RUN_ID, 1, "a", 1, state, 1, 1, 1, 1, None, 1, NOW, NOW, ended_at)
+
+
+def job_in(state: JobState) -> JobRow:
+    """A job that agrees with itself in this state."""
+    leased = state is JobState.LEASED
+    holder = {"lease_token": TOKEN, "session_id": SESSION_ID} if leased else {}
+    return JobRow(RUN_ID, 1, 7, JobKind.EXECUTE, state, 5, NOW, 1, 1, 1, **holder)
+
+
+def job_of(stage: StageRow) -> JobRow | None:
+    """The job that a stage in this state has."""
+    if stage.state.terminal:
+        return None
+    return job_in(JobState.LEASED if stage.state is StageState.RUNNING else JobState.READY)
+
+
+def name(value: Any) -> str:
+    return type(value).__name__ if not isinstance(value, RunState | StageState | JobState) else value.value
+
+
+@pytest.mark.parametrize("event", RUN_EVENTS, ids=name)
+@pytest.mark.parametrize("state", RunState, ids=name)
+def test_run_events(state: RunState, event: events.Event) -> None:
+    run = run_in(state)
+    if not isinstance(event, events.RunStarted | events.RunAdvanced) and state is RunState.RUNNING:
+        run = replace(run, open_stages=0)
+    following = RUN_TRANSITIONS.get((state, name(event)))
+    if following is None:
+        with pytest.raises(InvariantError, match=f"{name(event)} cannot happen to a RunState {state.value}"):
+            apply(Focus(run), event, LATER)
+        return
+    after = apply(Focus(run), event, LATER).existing_run()
+    assert after.state is following
+    assert (after.ended_at == LATER) == following.terminal
+
+
+@pytest.mark.parametrize("event", STAGE_EVENTS, ids=name)
+@pytest.mark.parametrize("state", StageState, ids=name)
+def test_stage_events(state: StageState, event: events.Event) -> None:
+    stage = stage_in(state)
+    before = Focus(run_in(RunState.RUNNING), stage, job_of(stage))
+    following = STAGE_TRANSITIONS.get((state, name(event)))
+    if following is None:
+        with pytest.raises(InvariantError):
+            apply(before, event, LATER)
+        return
+    after = apply(before, event, LATER).existing_stage()
+    assert after.state is following
+    assert (after.ended_at == LATER) == following.terminal
+
+
+@pytest.mark.parametrize("event", STAGE_EVENTS, ids=name)
+@pytest.mark.parametrize("state", JobState, ids=name)
+def test_job_events(state: JobState, event: events.Event) -> None:
+    if name(event) in JOB_ENDED_BY or isinstance(event, events.StageProgressed):
+        return
+    [from_stage] = [stage for stage, kind in STAGE_TRANSITIONS if kind == name(event)]
+    before = Focus(run_in(RunState.RUNNING), stage_in(from_stage), job_in(state))
+    following = JOB_TRANSITIONS.get((state, name(event)))
+    if following is None:
+        with pytest.raises(InvariantError, match=f"{name(event)} cannot happen to a JobState {state.value}"):
+            apply(before, event, LATER)
+        return
+    assert apply(before, event, LATER).existing_job().state is following
+
+
+@pytest.mark.parametrize("table", [RUN_TRANSITIONS, STAGE_TRANSITIONS, JOB_TRANSITIONS])
+def test_follow_reads_the_table_and_nothing_else(table: Any) -> None:
+    states = {type(state) for state, _ in table}
+    kinds = {kind for _, kind in table} | {"Unheard"}
+    [states_type] = states
+    for state in states_type:
+        for kind in kinds:
+            if (state, kind) in table:
+                assert follow(table, state, kind) is table[state, kind]
+            else:
+                with pytest.raises(InvariantError):
+                    follow(table, state, kind)
+
+
+def test_nothing_follows_on_a_cancelled_run() -> None:
+    assert [event for state, event in RUN_TRANSITIONS if state is RunState.CANCELLED] == []
+
+
+@pytest.mark.parametrize("missing", ["run", "stage", "job"])
+def test_an_event_needs_what_it_tells_of(missing: str) -> None:
+    before = Focus(run_in(RunState.RUNNING), stage_in(StageState.RUNNING), job_in(JobState.LEASED))
+    with pytest.raises(InvariantError, match=f"needs a {missing} that does not exist"):
+        apply(before._replace(**{missing: None}), events.StageCompleted(1, "a", "1"), LATER)

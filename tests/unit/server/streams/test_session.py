@@ -1,0 +1,257 @@
+"""One stream over a transport that breaks, stalls and closes when the test says so."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from stageline.v1 import session_pb2, worker_pb2
+from stageline_engine.commands import CreateRun, RunCreation
+from stageline_engine.model.job import JobState
+from stageline_engine.testing.definitions import digest_of, workflow
+from stageline_server.dispatch.plane import ControlPlane
+from stageline_server.stores import memory_ports
+from stageline_server.streams import session as session_module
+from stageline_server.streams.endings import StreamEndedError
+from stageline_server.streams.session import WorkSession
+from tests.support.raw_worker import credits_item
+from tests.waiting import eventually
+
+
+class BrokenConnectionError(Exception):
+    """What a write raises when nobody is at the other end."""
+
+
+class FakeTransport:
+    """The Transport port for tests. It allows one write at a time, as gRPC does.
+
+    Attributes:
+        frames: What was written.
+        gate: Writes wait while it is closed.
+        blocked: Set as soon as one waits there.
+        broken: Whether writes fail.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[worker_pb2.ServerFrame] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.blocked = asyncio.Event()
+        self.broken = False
+        self._incoming: asyncio.Queue[worker_pb2.WorkerFrame | None] = asyncio.Queue()
+        self._writing = False
+        self._sequence = 0
+
+    async def read(self) -> worker_pb2.WorkerFrame | None:
+        return await self._incoming.get()
+
+    async def write(self, frame: worker_pb2.ServerFrame) -> None:
+        assert not self._writing, "two writes at a time"
+        self._writing = True
+        try:
+            if not self.gate.is_set():
+                self.blocked.set()
+            await self.gate.wait()
+            if self.broken:
+                raise BrokenConnectionError
+            self.frames.append(frame)
+        finally:
+            self._writing = False
+
+    def say(self, *items: worker_pb2.WorkerItem, sequence: int | None = None) -> None:
+        """Has a frame come from the worker."""
+        self._sequence = self._sequence + 1 if sequence is None else sequence
+        self._incoming.put_nowait(worker_pb2.WorkerFrame(sequence=self._sequence, items=items))
+
+    def end(self) -> None:
+        """Has the reading half end: a half-close and a broken connection look the same."""
+        self._incoming.put_nowait(None)
+
+    def kinds(self) -> list[str | None]:
+        return [item.WhichOneof("item") for frame in self.frames for item in frame.items]
+
+    async def until(self, kind: str) -> worker_pb2.ServerItem:
+        """Waits until an item of a kind has been written."""
+
+        async def written() -> list[worker_pb2.ServerItem]:
+            items = [item for frame in self.frames for item in frame.items]
+            return [item for item in items if item.WhichOneof("item") == kind]
+
+        return (await eventually(written, what=f"an item {kind}"))[0]
+
+
+class Stream:
+    """A plane with a workflow of one stage, and one stream to it."""
+
+    def __init__(self) -> None:
+        self.ports = memory_ports()
+        self.plane = ControlPlane(self.ports, server_id="mine")
+        self.transport = FakeTransport()
+        self.running: asyncio.Task[StreamEndedError | None] | None = None
+
+    async def open(self, free: int) -> None:
+        """Starts the plane and greets it."""
+        definition = workflow("one", "only")
+        await self.ports.registry.register(
+            "default", definition, digest_of(definition), self.ports.clock.now()
+        )
+        await self.plane.start()
+        hello = session_pb2.Hello(protocol_version=1, slots=9)
+        hello.stages.add(workflow_name="one", workflow_version=1)
+        self.transport.say(worker_pb2.WorkerItem(hello=hello), credits_item(free))
+        self.running = asyncio.create_task(WorkSession(self.plane, self.transport).run())
+        await self.transport.until("welcome")
+
+    async def create(self) -> UUID:
+        created = await self.plane.create_run(CreateRun("default", "one", b"{}"))
+        assert isinstance(created, RunCreation)
+        return created.run_id
+
+    async def ended(self) -> StreamEndedError | None:
+        assert self.running is not None
+        return await asyncio.wait_for(self.running, 20)
+
+    async def living(self) -> int:
+        return len(await self.ports.sessions.list("default", limit=10))
+
+    async def job(self, run_id: UUID) -> tuple[JobState, int]:
+        """State of a run's only job and how often it was delivered."""
+        jobs: Any = self.ports.persistence._state.jobs  # type: ignore[attr-defined]
+        stages: Any = self.ports.persistence._state.stages  # type: ignore[attr-defined]
+        return jobs[run_id, 1].state, stages[run_id][1].delivery
+
+
+@pytest.fixture
+async def stream() -> AsyncIterator[Stream]:
+    made = Stream()
+    yield made
+    if made.running is not None:
+        made.running.cancel()
+        await asyncio.gather(made.running, return_exceptions=True)
+    await made.plane.stop()
+
+
+async def test_a_reader_that_ends_on_a_broken_connection_ends_no_lease(stream: Stream) -> None:
+    await stream.open(free=1)
+    run_id = await stream.create()
+    await stream.transport.until("offer")
+    stream.transport.broken = True
+    stream.transport.end()
+    assert await stream.ended() is None
+    assert await stream.job(run_id) == (JobState.LEASED, 1)
+    assert await stream.living() == 1
+    assert stream.plane.sessions.all() == []
+
+
+async def test_a_reader_that_ends_in_peace_hands_on_and_says_goodbye(stream: Stream) -> None:
+    await stream.open(free=1)
+    run_id = await stream.create()
+    await stream.transport.until("offer")
+    stream.transport.end()
+    assert await stream.ended() is None
+    assert await stream.job(run_id) == (JobState.READY, 0)
+    assert await stream.living() == 0
+    assert stream.transport.kinds()[-1] == "session_end"
+
+
+async def test_offers_that_never_left_go_back_when_the_stream_breaks(stream: Stream) -> None:
+    await stream.open(free=3)
+    stream.transport.gate.clear()
+    runs = [await stream.create()]
+    await stream.transport.blocked.wait()
+    runs += [await stream.create() for _ in range(2)]
+
+    async def leased() -> bool:
+        return [await stream.job(run_id) for run_id in runs] == [(JobState.LEASED, 1)] * 3
+
+    await eventually(leased)
+    stream.transport.broken = True
+    stream.transport.end()
+    stream.transport.gate.set()
+    await stream.ended()
+    await stream.plane.flushed()
+    assert [await stream.job(run_id) for run_id in runs] == [
+        (JobState.LEASED, 1),  # nobody knows whether the worker got it
+        (JobState.READY, 0),
+        (JobState.READY, 0),
+    ]
+
+
+async def test_a_goodbye_waits_for_the_write_in_progress_and_takes_no_offers_along(stream: Stream) -> None:
+    await stream.open(free=3)
+    stream.transport.gate.clear()
+    await stream.create()
+    await stream.transport.blocked.wait()
+    for _ in range(2):
+        await stream.create()
+    stream.transport.say(sequence=77)
+
+    async def ending() -> bool:
+        return not stream.plane.sessions.all()
+
+    await eventually(ending)
+    stream.transport.gate.set()
+    end = await stream.ended()
+    assert end is not None
+    assert end.item.reason == session_pb2.DISCONNECT_REASON_FRAME_INVALID
+    kinds = stream.transport.kinds()
+    assert kinds[-1] == "session_end"
+    assert kinds.count("offer") == 1
+    sequences = [frame.sequence for frame in stream.transport.frames]
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+async def test_a_worker_that_does_not_read_holds_up_no_end(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "GOODBYE_SECONDS", 0.01)
+    await stream.open(free=1)
+    stream.transport.gate.clear()
+    await stream.create()
+    stream.transport.say(sequence=77)
+    assert await stream.ended() is not None
+    assert stream.plane.sessions.all() == []
+
+
+async def test_a_cancelled_stream_leaves_its_session_to_be_resumed(stream: Stream) -> None:
+    await stream.open(free=1)
+    run_id = await stream.create()
+    await stream.transport.until("offer")
+    assert stream.running is not None
+    stream.running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stream.running
+    assert await stream.job(run_id) == (JobState.LEASED, 1)
+    assert await stream.living() == 1
+    assert stream.plane.sessions.all() == []
+
+
+async def test_a_fault_of_the_server_ends_the_stream_typed(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stream.open(free=1)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(session_module, "check_frame", fail)
+    stream.transport.say()
+    end = await stream.ended()
+    assert end is not None
+    assert end.item.reason == session_pb2.DISCONNECT_REASON_INTERNAL
+    assert stream.transport.kinds()[-1] == "session_end"
+
+
+async def test_a_draining_server_says_so_to_whoever_comes_meanwhile(stream: Stream) -> None:
+    await stream.open(free=1)
+    await stream.plane.drain()
+    await stream.transport.until("drain")
+    late = FakeTransport()
+    late.say()
+    end = await WorkSession(stream.plane, late).run()
+    assert end is not None
+    assert end.item.reason == session_pb2.DISCONNECT_REASON_SERVER_SHUTDOWN
+    assert end.item.reconnect
+    assert late.kinds() == ["session_end"]
