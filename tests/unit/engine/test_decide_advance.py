@@ -1,5 +1,7 @@
 """What follows when stages end: nothing, the next group, or the end of the run. No fail-fast."""
 
+from dataclasses import replace
+
 import pytest
 
 from stageline_engine import events
@@ -8,32 +10,37 @@ from stageline_engine.decide.cancel import decide_cancel
 from stageline_engine.events import StageError
 from stageline_engine.model.run import RunError, RunState
 from stageline_engine.testing import workflow
-from tests.unit.engine.views import Life, kinds
+from tests.unit.engine.views import LATER, Life, kinds
 
 ERROR = RunError("E", "m", "a")
 
 
+def closed(life: Life, number: int, *, error: RunError | None = None, output: str = "") -> list[events.Event]:
+    """What follows when a stage of this run ends."""
+    return list(close_stage(life.view(), life.stages[number], LATER, error=error, output=output))
+
+
 def test_nothing_follows_while_a_sibling_is_open() -> None:
     life = Life(workflow("flow", ["a", "b"]))
-    assert list(close_stage(life.view(), 1, None, "1", 1)) == []
-    assert list(close_stage(life.view(), 1, ERROR)) == []
+    assert closed(life, 1, output="1") == []
+    assert closed(life, 1, error=ERROR) == []
 
 
 def test_the_last_stage_of_a_group_starts_the_next_with_its_generation() -> None:
-    happened = list(close_stage(Life(workflow("flow", "a", ["b", "c"])).view(), 5, None, "1", 1))
+    life = Life(workflow("flow", "a", ["b", "c"]))
+    life.stages[1] = replace(life.stages[1], generation=5)
+    happened = closed(life, 1, output="1")
     assert kinds(happened) == ["RunAdvanced", "StageScheduled", "StageScheduled"]
     assert [event.generation for event in happened if isinstance(event, events.StageScheduled)] == [5, 5]
 
 
 def test_the_last_stage_of_the_last_group_completes_the_run_with_its_output() -> None:
-    assert list(close_stage(Life(workflow("flow", "a")).view(), 1, None, '"out"', 1)) == [
-        events.RunCompleted({"a": '"out"'})
-    ]
+    assert closed(Life(workflow("flow", "a")), 1, output='"out"') == [events.RunCompleted({"a": '"out"'})]
 
 
 def test_the_output_of_parallel_last_stages_is_all_or_nothing() -> None:
     life = Life(workflow("flow", ["a", "b"])).complete(1)
-    assert list(close_stage(life.view(), 1, None, "2", 2)) == [events.RunCompleted(None)]
+    assert closed(life, 2, output="2") == [events.RunCompleted(None)]
 
 
 def test_a_failure_waits_for_its_siblings_and_then_ends_the_run_with_the_first_error() -> None:
@@ -41,26 +48,26 @@ def test_a_failure_waits_for_its_siblings_and_then_ends_the_run_with_the_first_e
     life.happen([events.StageFailed(1, "a", StageError("First", "1"))])
     first = RunError("First", "1", "a")
     assert life.view().run.error == first
-    assert list(close_stage(life.view(), 1, None, "2", 2)) == [events.RunFailed(first)]
-    assert list(close_stage(life.view(), 1, RunError("Second", "2", "b"))) == [events.RunFailed(first)]
+    assert closed(life, 2, output="2") == [events.RunFailed(first)]
+    assert closed(life, 2, error=RunError("Second", "2", "b")) == [events.RunFailed(first)]
 
 
 def test_a_repair_does_nothing_while_a_stage_is_open() -> None:
     life = Life(workflow("flow", ["a", "b"])).complete(1)
-    assert list(settle_group(life.view())) == []
+    assert list(settle_group(life.view(), LATER)) == []
 
 
 def test_a_repair_starts_the_group_that_should_have_begun() -> None:
     life = Life(workflow("flow", "a", "b")).complete(1)
-    assert kinds(settle_group(life.view())) == ["RunAdvanced", "StageScheduled"]
+    assert kinds(settle_group(life.view(), LATER)) == ["RunAdvanced", "StageScheduled"]
 
 
 def test_a_repair_completes_or_fails_the_run_that_should_have_ended() -> None:
     done = Life(workflow("flow", "a")).complete(1)
-    assert kinds(settle_group(done.view())) == ["RunCompleted"]
+    assert kinds(settle_group(done.view(), LATER)) == ["RunCompleted"]
     broken = Life(workflow("flow", "a", "b")).start(1)
     broken.happen([events.StageFailed(1, "a", StageError("E", "m"))])
-    assert list(settle_group(broken.view())) == [events.RunFailed(ERROR)]
+    assert list(settle_group(broken.view(), LATER)) == [events.RunFailed(ERROR)]
 
 
 def test_a_cancellation_ends_what_is_open_and_then_the_run() -> None:

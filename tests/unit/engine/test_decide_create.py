@@ -24,7 +24,7 @@ def test_a_run_is_created_started_and_given_its_first_group() -> None:
 
 
 def test_a_group_names_its_stages_and_their_routes() -> None:
-    happened = list(start_group(registered(), 2, generation=4))
+    happened = list(start_group(registered(), 2, NOW, generation=4))
     assert happened == [
         events.RunAdvanced(2, ("b", "c")),
         events.StageScheduled(2, "b", 2, 102, 4),

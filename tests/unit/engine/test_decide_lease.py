@@ -58,16 +58,16 @@ def test_a_job_is_left_for_the_queue_when_a_more_urgent_one_waits() -> None:
 
 
 def test_the_first_start_is_attempt_and_delivery_one() -> None:
-    started = decide_start(Life(workflow("flow", "a")).view(), 1, SESSION_ID, TOKEN)
+    started = decide_start(Life(workflow("flow", "a")).view(), 1, SESSION_ID, TOKEN, NOW)
     assert started == events.StageStarted(1, "a", "A", JobKind.EXECUTE, 1, 1, TOKEN, SESSION_ID)
 
 
 def test_a_lost_lease_costs_a_delivery_and_a_returned_one_nothing() -> None:
     life = Life(workflow("flow", "a")).start(1)
     lost = requeued(life, counted=True)
-    assert _counters(decide_start(lost.view(), 1, SESSION_ID, TOKEN)) == (1, 2)
+    assert _counters(decide_start(lost.view(), 1, SESSION_ID, TOKEN, NOW)) == (1, 2)
     returned = requeued(lost.start(1), counted=False)
-    assert _counters(decide_start(returned.view(), 1, SESSION_ID, TOKEN)) == (1, 2)
+    assert _counters(decide_start(returned.view(), 1, SESSION_ID, TOKEN, NOW)) == (1, 2)
 
 
 def test_a_failed_try_is_followed_by_the_next_attempt_with_a_fresh_count() -> None:
@@ -75,7 +75,7 @@ def test_a_failed_try_is_followed_by_the_next_attempt_with_a_fresh_count() -> No
     error = events.StageError("E", "m")
     life.happen([events.StageRetryScheduled(1, "a", error, 1, LATER - NOW, LATER)])
     life.jobs[1] = replace(life.jobs[1], state=JobState.READY)
-    assert _counters(decide_start(life.view(), 1, SESSION_ID, TOKEN)) == (2, 1)
+    assert _counters(decide_start(life.view(), 1, SESSION_ID, TOKEN, NOW)) == (2, 1)
 
 
 def test_every_lease_has_an_epoch_of_its_own() -> None:
@@ -92,5 +92,6 @@ def requeued(life: Life, *, counted: bool) -> Life:
     return life.happen([events.StageRequeued(1, "a", "lease_expired", counted)])
 
 
-def _counters(started: events.StageStarted) -> tuple[int, int]:
+def _counters(started: events.StageStarted | events.CheckStarted) -> tuple[int, int]:
+    assert isinstance(started, events.StageStarted)
     return started.attempt, started.delivery

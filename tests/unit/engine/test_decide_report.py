@@ -11,7 +11,7 @@ from stageline_engine.decide.report import check_outcome, decide_report, judge
 from stageline_engine.decide.stale import WORKER_LOST, decide_stale
 from stageline_engine.events import StageError
 from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, ERROR_MESSAGE_LENGTH_MAX
-from stageline_engine.model.definition import RetryPolicy
+from stageline_engine.model.definition import RetryPolicy, StageDefinition
 from stageline_engine.testing import stage, workflow
 from tests.unit.engine.views import LATER, OTHER_TOKEN, RUN_ID, SESSION_ID, TOKEN, Life, kinds
 
@@ -28,6 +28,13 @@ def decided(life: Life, outcome: Outcome, chance: float = 0.5) -> list[events.Ev
     """The events of a report on stage 1."""
     command = ReportJob("default", RUN_ID, 1, TOKEN, outcome)
     return list(decide_report(life.view(), command, outcome, LATER, chance))
+
+
+def checked(definition: StageDefinition, outcome: Outcome) -> tuple[Outcome, str]:
+    """What is recorded of an outcome of a leased stage."""
+    return check_outcome(
+        Life(workflow("flow", definition)).start(1).view(), 1, outcome, payloads.check_output
+    )
 
 
 def test_a_lease_that_is_held_counts() -> None:
@@ -94,8 +101,8 @@ def test_an_output_that_breaks_its_schema_is_a_final_failure_that_names_every_fi
     schema = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["m"]}'
     definition = stage("a", output_schema=schema)
     good = Completed(b'{"n": 1, "m": 2}')
-    assert check_outcome(definition, good, payloads.check_output) == (good, "")
-    outcome, note = check_outcome(definition, Completed(b'{"n": "x"}'), payloads.check_output)
+    assert checked(definition, good) == (good, "")
+    outcome, note = checked(definition, Completed(b'{"n": "x"}'))
     assert isinstance(outcome, Failed)
     assert (outcome.retryable, outcome.error.type) == (False, "INVALID_OUTPUT")
     assert "output.n" in note
@@ -105,19 +112,19 @@ def test_an_output_that_breaks_its_schema_is_a_final_failure_that_names_every_fi
 
 @pytest.mark.parametrize("output", [b"\xff", b"{", b"", b'"\\u0000"', b"NaN"])
 def test_an_output_that_is_no_json_is_a_final_failure(output: bytes) -> None:
-    outcome, note = check_outcome(stage("a"), Completed(output), payloads.check_output)
+    outcome, note = checked(stage("a"), Completed(output))
     assert isinstance(outcome, Failed)
     assert "output is not valid JSON" in note
 
 
 def test_a_failure_passes_the_check_as_it_is() -> None:
-    assert check_outcome(stage("a"), Failed(ERROR), payloads.check_output) == (Failed(ERROR), "")
+    assert checked(stage("a"), Failed(ERROR)) == (Failed(ERROR), "")
 
 
 def test_the_message_of_a_refused_output_is_cut_to_its_limit_and_says_so() -> None:
     schema = '{"items":{"const":"' + "x" * 400 + '"}}'
     output = b"[" + b",".join([b"1"] * 100) + b"]"
-    outcome, note = check_outcome(stage("a", output_schema=schema), Completed(output), payloads.check_output)
+    outcome, note = checked(stage("a", output_schema=schema), Completed(output))
     assert isinstance(outcome, Failed)
     assert len(note) == ERROR_MESSAGE_LENGTH_MAX
     assert note.endswith(" characters)")
@@ -128,10 +135,10 @@ def test_a_stale_lease_is_handed_on_until_the_limit_of_deliveries() -> None:
     for delivery in range(1, DELIVERIES_PER_ATTEMPT_MAX):
         life.start(1)
         assert life.stages[1].delivery == delivery
-        [requeued] = decide_stale(life.view(), 1)
+        [requeued] = decide_stale(life.view(), 1, LATER)
         assert requeued == events.StageRequeued(1, "a", "lease_expired", counted=True)
         life.happen([requeued])
-    happened = list(decide_stale(life.start(1).view(), 1))
+    happened = list(decide_stale(life.start(1).view(), 1, LATER))
     assert kinds(happened) == ["StageFailed", "RunFailed"]
     assert isinstance(happened[0], events.StageFailed)
     assert (happened[0].error.type, happened[0].reported) == (WORKER_LOST, False)

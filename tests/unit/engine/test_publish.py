@@ -1,5 +1,6 @@
 """The public form of every event: its name and its payload to the last key."""
 
+import typing
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -10,7 +11,7 @@ import pytest
 
 from stageline_engine import events
 from stageline_engine.apply import Focus
-from stageline_engine.events import StageError
+from stageline_engine.events import Annotation, StageError
 from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
 from stageline_engine.model.job import JobKind, JobState
 from stageline_engine.model.run import RunError, RunState
@@ -23,6 +24,22 @@ RUN = run_in(RunState.RUNNING)
 BEFORE = Focus(RUN, stage_in(StageState.RUNNING), job_in(JobState.LEASED))
 ERROR = StageError("KeyError", "no such key", "secret stack")
 TOTALS = {"duration_ms": 3000, "total_cost": "0", "total_tokens": 0}
+
+SAID = Annotation(
+    "n-1",
+    "decision.outcome",
+    '{"yes": true}',
+    '{"why": 1}',
+    "stage",
+    "a",
+    "human",
+    "ada",
+    "2",
+    False,
+    1,
+    1,
+    2,
+)
 
 CASES: list[tuple[events.Event, list[tuple[str, dict[str, Any]]]]] = [
     (
@@ -114,6 +131,65 @@ CASES: list[tuple[events.Event, list[tuple[str, dict[str, Any]]]]] = [
         [("stage:requeued", {"stage_id": "a", "reason": "lease_expired", "delivery": 1})],
     ),
     (events.StageCancelled(1, "a"), [("stage:cancelled", {"stage_id": "a"})]),
+    (
+        events.RunRerun("b", 2, 3, "a better prompt", LATER, '{"b":{}}'),
+        [
+            (
+                "run:rerun",
+                {"from_stage_id": "b", "group": 2, "generation": 3, "reason": "a better prompt"},
+            )
+        ],
+    ),
+    (
+        events.StageSuspended(
+            1,
+            "a",
+            '{"secret":1}',
+            LATER,
+            timedelta(seconds=30),
+            LATER + timedelta(hours=1),
+            (events.ResumeCondition(b"x" * 32, "approval"), events.ResumeCondition(b"y" * 32)),
+        ),
+        [
+            (
+                "stage:suspended",
+                {
+                    "stage_id": "a",
+                    "next_poll_at": LATER.isoformat(),
+                    "wait_until": (LATER + timedelta(hours=1)).isoformat(),
+                    "waits_for": ["approval", ""],
+                },
+            ),
+            ("workflow:suspended", {"stage_id": "a"}),
+        ],
+    ),
+    (
+        events.JobRestored(1, "a", 101),
+        [("stage:requeued", {"stage_id": "a", "reason": "repaired", "delivery": 1})],
+    ),
+    (events.AnnotationAdded(SAID), []),
+    (
+        events.AnnotationAdded(replace(SAID, emit_event=True)),
+        [
+            (
+                "annotation:created",
+                {
+                    "annotation_id": "n-1",
+                    "key": "decision.outcome",
+                    "value": {"yes": True},
+                    "scope": "stage",
+                    "scope_id": "a",
+                    "actor": {"kind": "human", "id": "ada", "version": "2"},
+                    "generation": 1,
+                    "attempt": 2,
+                },
+            )
+        ],
+    ),
+    (events.StageDiscarded(1, "a"), []),
+    (events.CheckStarted(1, "a", TOKEN, SESSION_ID), []),
+    (events.StageStillWaiting(1, "a", LATER, "{}"), []),
+    (events.CheckRequested(1, "a"), []),
 ]
 
 
@@ -129,7 +205,7 @@ def test_each_event_tells_exactly_this(
 
 
 def test_every_kind_of_event_has_a_case() -> None:
-    assert {type(event) for event, _ in CASES} == set(events.Event.__args__)
+    assert {type(event) for event, _ in CASES} == set(typing.get_args(events.Event))
 
 
 def test_costs_are_exact_decimals() -> None:

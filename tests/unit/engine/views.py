@@ -57,7 +57,7 @@ class Life:
     def start(self, *numbers: int, token: UUID = TOKEN) -> "Life":
         """Leases jobs."""
         for number in numbers:
-            self.happen([decide_start(self.view(), number, SESSION_ID, token)])
+            self.happen([decide_start(self.view(), number, SESSION_ID, token, LATER)])
         return self
 
     def complete(self, *numbers: int) -> "Life":

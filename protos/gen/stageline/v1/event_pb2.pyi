@@ -31,18 +31,18 @@ class Event(_message.Message):
       - workflow:failed: error {code, message, stage_id}, duration_ms, total_cost, total_tokens
       - workflow:cancelled: reason
       - run:advanced: group, stage_ids. A further group was started.
-      - run:rerun: from_stage_id, generation, reason
+      - run:rerun: from_stage_id, group, generation, reason
       - stage:started: stage_id, stage_name, stage_number, generation, attempt, delivery. Once for each delivery.
       - stage:progress: stage_id, fraction?, message, details. At most one a second per stage; of more, the last is kept.
-      - stage:suspended: stage_id, attempt, next_check_time?, resumable
+      - stage:suspended: stage_id, next_poll_at, wait_until, waits_for (labels of the conditions that may end the wait)
       - stage:completed: stage_id, attempt, duration_ms, metrics
       - stage:failed: stage_id, attempt, error {type, message}, terminal. Once for each failed attempt; with `terminal`
         false a stage:retry_scheduled follows.
       - stage:retry_scheduled: stage_id, attempt (the next one), delivery, delay_ms
-      - stage:requeued: stage_id, delivery, reason ("undelivered", "returned" or "lease_expired"). The worker was lost or gave
+      - stage:requeued: stage_id, delivery, reason ("undelivered", "returned", "lease_expired" or "repaired"). The worker was lost or gave
         the job back; it waits for another one.
       - stage:cancelled: stage_id
-      - annotation:created: annotation_id, key, value, scope, scope_id?, stage_id?, actor?, attempt
+      - annotation:created: annotation_id, key, value, scope, scope_id, actor {kind, id, version}, generation, attempt
     Times in payloads are RFC 3339 text, durations are whole milliseconds, costs are US dollars as exact decimals in strings.
     Outputs of stages are never in events: read them with GetRun.
     """
