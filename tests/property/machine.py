@@ -18,52 +18,24 @@ from stageline_engine.commands import (
     FlushOutbox,
     JobOffer,
     Outcome,
-    Returned,
     RunCancellation,
     RunCreation,
-    StillWaiting,
     SuspendCondition,
     Suspended,
 )
-from stageline_engine.events import Annotation, StageError
+from stageline_engine.events import Annotation
 from stageline_engine.limits import SESSION_TIMEOUT
-from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunState
-from stageline_engine.ports import ALL_STAGES, AnnotationFilter
-from stageline_engine.records import ChangeSet
+from stageline_engine.ports import AnnotationFilter
 from stageline_engine.rejections import Rejection
 from stageline_engine.testing import Scene
-from stageline_engine.testing.scene import SERVER, completed, failed
+from stageline_engine.testing.scene import SERVER, completed
 from tests.property import invariants
+from tests.property.acts import lose_job
 from tests.property.ledger import Ledger
+from tests.property.strategies import KEYS, OUTCOMES, PICK, SLOTS, STEPS, WAITS
 from tests.property.world import WORKFLOWS, OpenBackend, World
 
-PICK = st.integers(min_value=0, max_value=999)
-KEYS = st.sampled_from(["", "", "key-1", "key-2"])
-SLOTS = st.integers(min_value=1, max_value=4)
-OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
-    st.integers(0, 9).map(completed),
-    st.just(completed("not an integer")),
-    st.just(Completed(b"\xff not JSON")),
-    st.just(failed()),
-    st.just(failed(retryable=False)),
-    st.sampled_from([timedelta(), timedelta(seconds=7)]).map(lambda wait: failed(retry_after=wait)),
-    st.booleans().map(lambda started: Returned(started=started)),
-    st.builds(
-        Suspended,
-        state=st.sampled_from([b"{}", b'{"batch": 1}']),
-        poll_interval=st.sampled_from([None, timedelta(seconds=4)]),
-        wait_max=st.sampled_from([timedelta(seconds=20), timedelta(minutes=5)]),
-        never_poll=st.booleans(),
-    ),
-    st.sampled_from([None, b'{"seen": 1}']).map(lambda state: StillWaiting(state=state)),
-)
-WAITS: st.SearchStrategy[Any] = st.one_of(
-    st.integers(0, 9).map(completed), st.just(StageError("Rejected", "no")), st.just(commands.CheckNow())
-)
-STEPS = st.sampled_from(
-    [timedelta(milliseconds=1), timedelta(seconds=1), timedelta(seconds=4), SESSION_TIMEOUT]
-)
 ROUNDS_MAX = 60
 """Rounds in which all that is open must come to an end: a few per stage would do."""
 
@@ -275,7 +247,7 @@ class History(RuleBasedStateMachine):
     def lose_a_job(self, pick: int) -> None:
         """A job that waits is lost behind the kernel's back: the repair finds that very one and restores it."""
         run_id = self._one_of(list(self.runs), pick)
-        lost = self.world.same(lambda scene: _lose_job(scene, run_id, pick))
+        lost = self.world.same(lambda scene: lose_job(scene, run_id, pick))
         [reaped] = self.world.same(lambda scene: _dispatch(scene, commands.ReapStuckRuns()))
         assert reaped == commands.StuckRunsReaped(lost, 0)
 
@@ -335,7 +307,7 @@ class History(RuleBasedStateMachine):
         for run_id, snapshot in self.cancelled.items():
             assert self.world.snapshot([run_id]) == snapshot
         for (run_id, number), output in self.ledger.outputs.items():
-            assert self.world.same(_output(run_id, number)) == {number: output.decode()}
+            assert self.world.same(read_output(run_id, number)) == {number: output.decode()}
 
     def finish(self) -> None:
         """I8: with a worker alive, every run comes to its end, and every event to the sink."""
@@ -411,22 +383,5 @@ class History(RuleBasedStateMachine):
         self.offers += offers
 
 
-def _output(run_id: UUID, number: int) -> Callable[[Scene], Awaitable[Any]]:
-    async def read(scene: Scene) -> Any:
-        return dict(await scene.backend.queries.read_outputs("default", run_id, [number]))
-
-    return read
-
-
 async def _dispatch(scene: Scene, command: Any) -> Any:
     return list((await scene.kernel.dispatch_many([command])).results)
-
-
-async def _lose_job(scene: Scene, run_id: UUID, pick: int) -> int:
-    """Deletes one of a run's waiting jobs; returns how many that were."""
-    async with scene.backend.persistence.begin() as work:
-        [loaded] = await work.load_runs({run_id: ALL_STAGES})
-        waiting = [job for job in loaded.jobs if job.state is not JobState.LEASED]
-        lost = [waiting[pick % len(waiting)]] if waiting else []
-        await work.commit(ChangeSet(jobs_deleted=lost))
-    return len(lost)
