@@ -136,6 +136,13 @@ def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldVi
                 yield FieldViolation(
                     f"{field}.{name}", f"{len(text)} characters, allowed {bounds}, none of them U+0000"
                 )
+        for name in ("scope", "scope_id", "actor_kind", "actor_id", "actor_version"):
+            text = getattr(said, name)
+            if len(text) > limits.LABEL_VALUE_LENGTH_MAX or "\0" in text:
+                bounds = f"at most {limits.LABEL_VALUE_LENGTH_MAX}"
+                yield FieldViolation(
+                    f"{field}.{name}", f"{len(text)} characters, allowed {bounds}, none of them U+0000"
+                )
         for name, text in (("value", said.value), ("details", said.details or "{}")):
             fault = payloads.parse(text.encode(), f"{field}.{name}", limits.ANNOTATION_BYTES_MAX)
             if isinstance(fault, Rejection):

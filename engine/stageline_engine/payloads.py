@@ -46,6 +46,12 @@ def parse(payload: bytes, field: str, bytes_max: int = PAYLOAD_INLINE_BYTES_MAX)
     return value
 
 
+def check_state(state: bytes) -> Rejection | None:
+    """Says why a suspended stage's state cannot be kept; None where it can."""
+    value = parse(state, "state")
+    return value if isinstance(value, Rejection) else None
+
+
 def too_large(field: str, size: int, bytes_max: int) -> Rejection:
     """The rejection of a payload over its limit."""
     message = f"{field} has {size} bytes; at most {bytes_max} are taken inline. Pass large data by reference."

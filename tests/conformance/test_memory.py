@@ -57,6 +57,9 @@ def test_every_suite_is_run() -> None:
     assert set(conformance.SUITES) <= run
 
 
+class TestUpkeep(InMemory, conformance.UpkeepConformance): ...
+
+
 class TestWaits(InMemory, conformance.WaitConformance): ...
 
 

@@ -3,6 +3,7 @@
 After every step the invariants are checked, and at the end every run must still be able to come to its end (I8).
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -17,34 +18,24 @@ from stageline_engine.commands import (
     FlushOutbox,
     JobOffer,
     Outcome,
-    Returned,
     RunCancellation,
     RunCreation,
+    SuspendCondition,
+    Suspended,
 )
+from stageline_engine.events import Annotation
 from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, SESSION_TIMEOUT
 from stageline_engine.model.run import RunState
+from stageline_engine.ports import AnnotationFilter
 from stageline_engine.rejections import Rejection
 from stageline_engine.testing import Scene
-from stageline_engine.testing.scene import SERVER, completed, failed
+from stageline_engine.testing.scene import SERVER, completed
 from tests.property import invariants
+from tests.property.acts import lose_job
 from tests.property.ledger import Ledger
+from tests.property.strategies import KEYS, OUTCOMES, PICK, SLOTS, STEPS, WAITS
 from tests.property.world import WORKFLOWS, OpenBackend, World
 
-PICK = st.integers(min_value=0, max_value=999)
-KEYS = st.sampled_from(["", "", "key-1", "key-2"])
-SLOTS = st.integers(min_value=1, max_value=4)
-OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
-    st.integers(0, 9).map(completed),
-    st.just(completed("not an integer")),
-    st.just(Completed(b"\xff not JSON")),
-    st.just(failed()),
-    st.just(failed(retryable=False)),
-    st.sampled_from([timedelta(), timedelta(seconds=7)]).map(lambda wait: failed(retry_after=wait)),
-    st.booleans().map(lambda started: Returned(started=started)),
-)
-STEPS = st.sampled_from(
-    [timedelta(milliseconds=1), timedelta(seconds=1), timedelta(seconds=4), SESSION_TIMEOUT]
-)
 ROUNDS_MAX = 60
 """Rounds in which all that is open must come to an end: a few per stage would do."""
 
@@ -63,6 +54,8 @@ class History(RuleBasedStateMachine):
         self.cancelled: dict[UUID, Any] = {}
         self.ledger = Ledger()
         self.by_key: dict[str, Any] = {}
+        self.tokens: list[tuple[UUID, str, bytes]] = []
+        self.used: dict[bytes, Any] = {}
         self.open_session()
         for definition in WORKFLOWS:
             self.create(definition.name, 5, "")
@@ -91,6 +84,74 @@ class History(RuleBasedStateMachine):
         if key:
             assert answer.run_id == self.by_key[key][1].run_id
         self.runs[answer.run_id] = name
+
+    @rule(
+        name=st.sampled_from(["single", "timed"]), after=st.sampled_from([1, 10]), priority=st.integers(0, 9)
+    )
+    def create_for_later(self, name: str, after: int, priority: int) -> None:
+        start_at = self.world.clock_now + timedelta(seconds=after)
+        answer = self.world.same(lambda scene: scene.try_create(name, priority=priority, start_at=start_at))
+        assert isinstance(answer, RunCreation)
+        self.runs[answer.run_id] = name
+
+    @rule(pick=PICK, position=PICK)
+    def rerun(self, pick: int, position: int) -> None:
+        run_id = self._one_of(list(self.runs), pick)
+        workflow = self.world.workflows[self.runs[run_id]]
+        stage_id = workflow.definition.stages[position % len(workflow.definition.stages)].id
+        command = commands.RerunRun("default", run_id, stage_id, "again")
+        [answer] = self.world.same(lambda scene: _dispatch(scene, command))
+        assert isinstance(answer, commands.RunRerunResult | Rejection)
+        if isinstance(answer, commands.RunRerunResult):
+            discarded = {workflow.definition.number_by_id[one] for one in answer.discarded_stage_ids}
+            self.ledger.rerun(run_id, discarded)
+        assert not (isinstance(answer, commands.RunRerunResult) and run_id in self.cancelled)
+
+    @rule(
+        pick=PICK,
+        ids=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True),
+        tell=st.booleans(),
+    )
+    def annotate(self, pick: int, ids: list[str], tell: bool) -> None:
+        """Remarks of few ids, so that many are repeats; whoever cancelled a run is not told of any."""
+        run_id = self._one_of(list(self.runs), pick)
+        tell = tell and run_id not in self.cancelled
+        said = tuple(Annotation(id_, f"key.{id_}", "1", emit_event=tell) for id_ in ids)
+        before = self._annotations(run_id)
+        [answer] = self.world.same(
+            lambda scene: _dispatch(scene, commands.AnnotateRun("default", run_id, said))
+        )
+        assert answer.added == tuple(id_ for id_ in ids if id_ not in before)
+        assert set(self._annotations(run_id)) == {*before, *ids}
+
+    def _annotations(self, run_id: UUID) -> list[str]:
+        async def read(scene: Scene) -> Any:
+            records = await scene.backend.queries.list_annotations(
+                "default", run_id, AnnotationFilter(key_prefix="key."), limit=100
+            )
+            return list(records)
+
+        return [record.annotation.id for record in self.world.same(read)]
+
+    @precondition(lambda self: self.tokens)
+    @rule(pick=PICK, outcome=WAITS)
+    def resume(self, pick: int, outcome: Any) -> None:
+        """Uses any token that there ever was: at most one outcome is taken, and that one any number of times."""
+        run_id, stage_id, token = self._one_of(self.tokens, pick)
+        command = commands.ResumeStage("default", run_id, stage_id, token, outcome)
+        [answer] = self.world.same(lambda scene: _dispatch(scene, command))
+        if isinstance(answer, Rejection):
+            return
+        if answer.replayed:
+            assert self.used[token] == outcome
+            return
+        assert token not in self.used
+        self.ledger.acted()
+        if not isinstance(outcome, commands.CheckNow):
+            self.used[token] = outcome
+        if isinstance(outcome, Completed):
+            number = self.world.workflows[self.runs[run_id]].definition.number_by_id[stage_id]
+            self.ledger.resumed(run_id, number, outcome.output)
 
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
@@ -143,6 +204,22 @@ class History(RuleBasedStateMachine):
         reports = [(self._one_of(self.offers, pick), outcome) for pick, outcome in picks]
         self._report(reports, slots)
 
+    @rule(with_token=st.booleans(), never_poll=st.booleans())
+    def suspend_what_can_be(self, with_token: bool, never_poll: bool) -> None:
+        """Leases to the newest session, and suspends every stage that was given and may be."""
+        for offer in self._lease(self.sessions[-1], 4):
+            if offer.stage_id in ("batch", "last"):
+                token = str(offer.lease.lease_token).encode()
+                condition = SuspendCondition(hashlib.sha256(token).digest(), "a word")
+                outcome = Suspended(
+                    wait_max=timedelta(minutes=5),
+                    never_poll=never_poll,
+                    conditions=(condition,) if with_token else (),
+                )
+                if with_token:
+                    self.tokens.append((offer.lease.run_id, offer.stage_id, token))
+                self._report([(offer, outcome)], 0)
+
     @precondition(lambda self: self.offers)
     @rule(outcome=OUTCOMES, slots=st.integers(0, 3))
     def report_newest(self, outcome: Outcome, slots: int) -> None:
@@ -166,6 +243,23 @@ class History(RuleBasedStateMachine):
     @rule()
     def promote(self) -> None:
         self.world.same(lambda scene: scene.promote())
+
+    @rule()
+    def expire(self) -> None:
+        self._expire()
+
+    @rule(limit=st.integers(1, 3))
+    def claim_pending(self, limit: int) -> None:
+        [claimed] = self.world.same(lambda scene: _dispatch(scene, commands.ClaimPendingRuns(limit)))
+        assert len(claimed.run_ids) <= limit
+
+    @rule(pick=PICK)
+    def lose_a_job(self, pick: int) -> None:
+        """A job that waits is lost behind the kernel's back: the repair finds that very one and restores it."""
+        run_id = self._one_of(list(self.runs), pick)
+        lost = self.world.same(lambda scene: lose_job(scene, run_id, pick))
+        [reaped] = self.world.same(lambda scene: _dispatch(scene, commands.ReapStuckRuns()))
+        assert reaped == commands.StuckRunsReaped(lost, 0)
 
     @rule(step=STEPS)
     def pass_time(self, step: timedelta) -> None:
@@ -223,7 +317,7 @@ class History(RuleBasedStateMachine):
         for run_id, snapshot in self.cancelled.items():
             assert self.world.snapshot([run_id]) == snapshot
         for (run_id, number), output in self.ledger.outputs.items():
-            assert self.world.same(_output(run_id, number)) == {number: output.decode()}
+            assert self.world.same(read_output(run_id, number)) == {number: output.decode()}
 
     def finish(self) -> None:
         """I8: with a worker alive, every run comes to its end, and every event to the sink."""
@@ -232,8 +326,10 @@ class History(RuleBasedStateMachine):
                 break
             self.world.advance(max(SESSION_TIMEOUT, timedelta(minutes=1)))
             session_id = self.world.same(lambda scene: scene.open_session())
+            self.world.same(lambda scene: _dispatch(scene, commands.ClaimPendingRuns()))
             self.world.same(lambda scene: scene.promote())
             self.world.same(lambda scene: scene.reap())
+            self._expire()
             for offer in self._lease(session_id, 100):
                 self._report([(offer, completed(1))], 0)
                 self.nothing_contradicts_itself()
@@ -258,6 +354,12 @@ class History(RuleBasedStateMachine):
     @staticmethod
     def _one_of(things: Sequence[Any], pick: int) -> Any:
         return things[pick % len(things)]
+
+    def _expire(self) -> None:
+        [expired] = self.world.same(lambda scene: _dispatch(scene, commands.ExpireDeadlines()))
+        assert expired.next_deadline_at is None or expired.next_deadline_at > self.world.clock_now
+        if expired.stages or expired.runs:
+            self.ledger.acted()
 
     def _lease(self, session_id: UUID, slots: int) -> Sequence[JobOffer]:
         offers = self.world.same(
@@ -289,13 +391,6 @@ class History(RuleBasedStateMachine):
         for offer in offers:
             self.ledger.offered(offer)
         self.offers += offers
-
-
-def _output(run_id: UUID, number: int) -> Callable[[Scene], Awaitable[Any]]:
-    async def read(scene: Scene) -> Any:
-        return dict(await scene.backend.queries.read_outputs("default", run_id, [number]))
-
-    return read
 
 
 async def _dispatch(scene: Scene, command: Any) -> Any:

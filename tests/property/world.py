@@ -9,8 +9,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from stageline_engine.errors import StorageUnavailableError
-from stageline_engine.model.definition import RegisteredWorkflow, RetryPolicy, WorkflowDefinition
+from stageline_engine.model.definition import (
+    RegisteredWorkflow,
+    RetryPolicy,
+    StageTimeouts,
+    WorkflowDefinition,
+)
 from stageline_engine.testing import Backend, CollectingSink, Scene, stage, workflow
+from stageline_engine.testing.play import batch_stage
 from tests.property.interruptible import InterruptiblePersistence
 
 T = TypeVar("T")
@@ -20,6 +26,13 @@ TWICE = RetryPolicy(max_attempts=2, initial_backoff=timedelta(seconds=2), jitter
 WORKFLOWS: Sequence[WorkflowDefinition] = (
     workflow("single", stage("only", output_schema='{"type": "integer"}', retry=RetryPolicy(max_attempts=1))),
     workflow("line", stage("first", retry=TWICE), stage("second", retry=TWICE)),
+    workflow("wait", [batch_stage("batch", retry=TWICE), "beside"], batch_stage("last", retry=TWICE)),
+    workflow(
+        "timed",
+        stage("quick", retry=TWICE, timeouts=StageTimeouts(timedelta(seconds=20), timedelta(seconds=4))),
+        stage("alive", retry=TWICE, timeouts=StageTimeouts(heartbeat=timedelta(seconds=4))),
+        run_timeout=timedelta(seconds=90),
+    ),
     workflow("fan", "split", [stage("left", retry=TWICE), "right"], "join"),
 )
 

@@ -30,6 +30,7 @@ from stageline_engine.model.stage import StageRow
 from stageline_engine.rejections import Rejection
 
 OutputCheck = Callable[[StageDefinition, bytes], Rejection | None]
+StateCheck = Callable[[bytes], Rejection | None]
 """Says why an output cannot be accepted; None where it can."""
 
 INVALID_OUTPUT = "INVALID_OUTPUT"
@@ -60,7 +61,9 @@ def judge(view: RunView | None, namespace: str, number: int, lease_token: UUID) 
     return Disposition.RECORDED
 
 
-def check_outcome(view: RunView, number: int, outcome: Outcome, check: OutputCheck) -> tuple[Outcome, str]:
+def check_outcome(
+    view: RunView, number: int, outcome: Outcome, check: OutputCheck, check_state: StateCheck
+) -> tuple[Outcome, str]:
     """Turns an outcome that cannot be accepted into a final failure.
 
     Args:
@@ -68,6 +71,7 @@ def check_outcome(view: RunView, number: int, outcome: Outcome, check: OutputChe
         number: The stage.
         outcome: What the worker said.
         check: Says why an output cannot be accepted.
+        check_state: Says why the state of a suspended stage cannot be kept.
 
     Returns:
         The outcome to record, and a note for the worker where it differs from what it said.
@@ -80,9 +84,22 @@ def check_outcome(view: RunView, number: int, outcome: Outcome, check: OutputChe
         note = f"Stage {definition.id} was run, not checked: it cannot be still waiting."
     elif isinstance(outcome, Completed):
         note = _text_of(check(definition, outcome.output))
+    elif isinstance(outcome, Suspended | StillWaiting) and outcome.state is not None:
+        note = _text_of(check_state(outcome.state))
+    if isinstance(outcome, Suspended) and not note:
+        note = _fault_of_conditions(outcome)
     if not note:
         return outcome, ""
     return Failed(events.StageError(INVALID_OUTPUT, note), retryable=False), note
+
+
+def _fault_of_conditions(outcome: Suspended) -> str:
+    """Why what a stage waits for cannot be stored; empty where it can."""
+    if len({condition.token_sha256 for condition in outcome.conditions}) < len(outcome.conditions):
+        return "Two conditions of the wait have the same resume token."
+    if any("\0" in condition.label for condition in outcome.conditions):
+        return "The label of a condition contains the character U+0000."
+    return ""
 
 
 def _text_of(refusal: Rejection | None) -> str:

@@ -79,5 +79,6 @@ def _fingerprint(command: CreateRun) -> bytes:
         hashlib.sha256(command.config).hexdigest(),
         command.priority,
         sorted(command.labels.items()),
+        command.start_at,
     ]
     return hashlib.sha256(orjson.dumps(parts)).digest()

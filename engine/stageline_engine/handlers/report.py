@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from stageline_engine import payloads
+from stageline_engine.acceptance import annotation_violations
 from stageline_engine.commands import (
     Disposition,
     JobReportRecorded,
@@ -34,7 +35,13 @@ def _report(batch: Batch, command: ReportJob, fresh: FreshAnnotations) -> JobRep
     disposition = judge(view, command.namespace, command.stage_number, command.lease_token)
     if view is None or disposition is not Disposition.RECORDED:
         return JobReportRecorded(disposition)
-    outcome, note = check_outcome(view, command.stage_number, command.outcome, payloads.check_output)
+    outcome, note = check_outcome(
+        view, command.stage_number, command.outcome, payloads.check_output, payloads.check_state
+    )
+    wrong = "; ".join(f"{one.field}: {one.description}" for one in annotation_violations(command.annotations))
+    if wrong:
+        note = f"{note} The annotations were not kept: {wrong}".strip()
+        command = replace(command, annotations=())
     batch.space.reported(command.lease_token)
     command = replace(command, annotations=fresh.take(command.run_id, command.annotations))
     happened = decide_report(view, command, outcome, batch.space.now, batch.ids.chance())

@@ -129,34 +129,7 @@ def _create_runs() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         postgresql_with={"fillfactor": 80},
     )
-    op.create_index("ix_runs_newest", "runs", ["namespace", sa.literal_column("id DESC")], unique=False)
-    op.create_index(
-        "ix_runs_newest_of_workflow",
-        "runs",
-        ["namespace", "workflow_name", sa.literal_column("id DESC")],
-        unique=False,
-    )
-    op.create_index(
-        "ix_runs_open",
-        "runs",
-        ["namespace", sa.literal_column("id DESC")],
-        unique=False,
-        postgresql_where=sa.text("state IN ('PENDING', 'RUNNING')"),
-    )
-    op.create_index(
-        "ix_runs_pending",
-        "runs",
-        [sa.literal_column("start_at NULLS FIRST")],
-        unique=False,
-        postgresql_where=sa.text("state = 'PENDING'"),
-    )
-    op.create_index(
-        "ix_runs_deadline",
-        "runs",
-        ["deadline_at"],
-        unique=False,
-        postgresql_where=sa.text("deadline_at IS NOT NULL AND state IN ('PENDING', 'RUNNING')"),
-    )
+    _index_runs()
     op.create_table(
         "run_payloads",
         sa.Column("run_id", sa.Uuid(), nullable=False),
@@ -164,6 +137,34 @@ def _create_runs() -> None:
         sa.Column("config", postgresql.JSON(), nullable=False),
         sa.Column("labels", postgresql.JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_run_payloads")),
+    )
+
+
+def _index_runs() -> None:
+    """The orders in which runs are listed, and those that wait for a time."""
+    op.create_index("ix_runs_newest", "runs", ["namespace", sa.literal_column("id DESC")])
+    op.create_index(
+        "ix_runs_newest_of_workflow",
+        "runs",
+        ["namespace", "workflow_name", sa.literal_column("id DESC")],
+    )
+    op.create_index(
+        "ix_runs_open",
+        "runs",
+        ["namespace", sa.literal_column("id DESC")],
+        postgresql_where=sa.text("state IN ('PENDING', 'RUNNING')"),
+    )
+    op.create_index(
+        "ix_runs_pending",
+        "runs",
+        [sa.literal_column("start_at NULLS FIRST")],
+        postgresql_where=sa.text("state = 'PENDING'"),
+    )
+    op.create_index(
+        "ix_runs_deadline",
+        "runs",
+        ["deadline_at"],
+        postgresql_where=sa.text("deadline_at IS NOT NULL AND state IN ('PENDING', 'RUNNING')"),
     )
 
 
@@ -258,7 +259,7 @@ def _create_annotations() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "id", name=op.f("pk_annotations")),
     )
-    op.create_index("ix_annotations_in_order", "annotations", ["run_id", "created_at", "id"], unique=False)
+    op.create_index("ix_annotations_in_order", "annotations", ["run_id", "created_at", "id"])
 
 
 def _create_jobs() -> None:
@@ -297,24 +298,19 @@ def _create_jobs() -> None:
         "ix_jobs_delayed",
         "jobs",
         ["available_at"],
-        unique=False,
         postgresql_where=sa.text("state = 'DELAYED'"),
     )
-    op.create_index(
-        "ix_jobs_leased", "jobs", ["session_id"], unique=False, postgresql_where=sa.text("state = 'LEASED'")
-    )
+    op.create_index("ix_jobs_leased", "jobs", ["session_id"], postgresql_where=sa.text("state = 'LEASED'"))
     op.create_index(
         "ix_jobs_deadline",
         "jobs",
         ["deadline_at"],
-        unique=False,
         postgresql_where=sa.text("deadline_at IS NOT NULL"),
     )
     op.create_index(
         "ix_jobs_ready",
         "jobs",
         ["route_id", sa.literal_column("priority DESC"), "run_id", "stage_number"],
-        unique=False,
         postgresql_where=sa.text("state = 'READY'"),
     )
 
@@ -350,10 +346,8 @@ def _create_events() -> None:
             "autovacuum_vacuum_cost_delay": 0,
         },
     )
-    op.create_index(
-        "ix_outbox_due", "outbox", ["due_at", "run_id"], unique=False, postgresql_where=sa.text("NOT dead")
-    )
-    op.create_index("ix_outbox_dead", "outbox", ["run_id"], unique=False, postgresql_where=sa.text("dead"))
+    op.create_index("ix_outbox_due", "outbox", ["due_at", "run_id"], postgresql_where=sa.text("NOT dead"))
+    op.create_index("ix_outbox_dead", "outbox", ["run_id"], postgresql_where=sa.text("dead"))
 
 
 def _create_sessions() -> None:
@@ -374,12 +368,8 @@ def _create_sessions() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
         postgresql_with={"fillfactor": 50},
     )
-    op.create_index(
-        "ix_sessions_living", "sessions", ["id"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
-    )
-    op.create_index(
-        "ix_sessions_newest", "sessions", ["namespace", sa.literal_column("id DESC")], unique=False
-    )
+    op.create_index("ix_sessions_living", "sessions", ["id"], postgresql_where=sa.text("ended_at IS NULL"))
+    op.create_index("ix_sessions_newest", "sessions", ["namespace", sa.literal_column("id DESC")])
 
 
 def _create_records() -> None:
@@ -394,7 +384,7 @@ def _create_records() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("namespace", "command", "key", name=op.f("pk_idempotency_keys")),
     )
-    op.create_index("ix_idempotency_keys_age", "idempotency_keys", ["created_at"], unique=False)
+    op.create_index("ix_idempotency_keys_age", "idempotency_keys", ["created_at"])
     op.create_table(
         "logs",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -407,4 +397,4 @@ def _create_records() -> None:
         sa.Column("logged_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_logs")),
     )
-    op.create_index("ix_logs_of_run", "logs", ["run_id", "id"], unique=False)
+    op.create_index("ix_logs_of_run", "logs", ["run_id", "id"])

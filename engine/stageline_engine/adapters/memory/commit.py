@@ -40,6 +40,9 @@ def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRo
         _expect(not taken, f"event {event.sequence} of run {event.run_id} exists")
     for token in changes.resume_tokens:
         _expect(token.token_sha256 not in state.resume_tokens, "a resume token exists")
+    for token in changes.resume_tokens_used:
+        stored = state.resume_tokens.get(token.token_sha256)
+        _expect(stored is not None and stored.used_fingerprint is None, "a resume token was used")
     for key in changes.keys:
         _expect((key.namespace, key.command, key.key) not in state.keys, f"key {key.key} exists")
 

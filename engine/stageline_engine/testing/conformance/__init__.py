@@ -24,6 +24,7 @@ from stageline_engine.testing.conformance.sources import ClockConformance, IdCon
 from stageline_engine.testing.conformance.timeouts import TimeoutConformance
 from stageline_engine.testing.conformance.transactions import TransactionConformance
 from stageline_engine.testing.conformance.transport import TransportConformance
+from stageline_engine.testing.conformance.upkeep import UpkeepConformance
 from stageline_engine.testing.conformance.waits import WaitConformance
 
 SUITES: tuple[type[Conformance], ...] = (
@@ -31,6 +32,7 @@ SUITES: tuple[type[Conformance], ...] = (
     RepairConformance,
     RerunConformance,
     TimeoutConformance,
+    UpkeepConformance,
     WaitConformance,
     CommitConformance,
     FlowConformance,
@@ -69,5 +71,6 @@ __all__ = [
     "TimeoutConformance",
     "TransactionConformance",
     "TransportConformance",
+    "UpkeepConformance",
     "WaitConformance",
 ]

@@ -186,6 +186,18 @@ class AnnotationConformance(Conformance):
             assert (kept.id, kept.scope, kept.scope_id) == ("n-1", "stage", "a")
             assert (kept.stage_number, kept.generation, kept.attempt) == (1, 1, 1)
 
+    async def test_remarks_that_cannot_be_kept_do_not_cost_the_report(self) -> None:
+        async with self.play("a") as (play, run_id):
+            lease = (await play.offer()).lease
+            unfit = (Annotation("n\0", "key", "1"), Annotation("n-2", "key", "{not JSON", scope="\0"))
+            command = ReportJob(
+                "default", run_id, lease.stage_number, lease.lease_token, completed(), annotations=unfit
+            )
+            recorded = await play.scene.kernel.dispatch(command)
+            assert "annotations[1].scope" in recorded.note  # type: ignore[union-attr]
+            assert await play.run_state(run_id) is RunState.COMPLETED
+            assert await self._list(play, run_id) == []
+
     async def test_remarks_made_at_the_start_come_with_the_run(self) -> None:
         async with self.play("a") as (play, _):
             said = Annotation("n-1", "trigger.source", '"cron"')

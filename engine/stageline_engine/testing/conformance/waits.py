@@ -168,6 +168,18 @@ class WaitConformance(Conformance):
             assert "ASYNC_BATCH" in recorded.note
             assert await play.run_state(run_id) is RunState.FAILED
 
+    async def test_a_state_that_cannot_be_kept_fails_its_stage_and_nothing_else(self) -> None:
+        for unfit in (
+            Suspended(state=b"{not JSON"),
+            Suspended(state=b"\xff"),
+            Suspended(conditions=(CONDITION, CONDITION)),
+        ):
+            async with self.play(batch_stage()) as (play, run_id):
+                recorded = await play.scene.report(await play.offer(), unfit)
+                assert recorded.disposition is Disposition.RECORDED
+                assert recorded.note
+                assert await play.run_state(run_id) is RunState.FAILED
+
     async def test_the_outside_completes_a_wait_once(self) -> None:
         async with self.play(batch_stage(), "after") as (play, run_id):
             await play.suspend(never_poll=True, conditions=(CONDITION,))
