@@ -78,9 +78,7 @@ def _group_faults(definition: WorkflowDefinition) -> Iterator[DefinitionFault]:
         yield broken_rule("definition.groups", "is empty; a workflow has at least one group")
     for index, group in enumerate(definition.groups):
         if not group:
-            yield broken_rule(
-                f"definition.groups.{index}.stages", "is empty; a group has at least one stage"
-            )
+            yield broken_rule(f"definition.groups.{index}.stages", "is empty; a group has at least one stage")
         elif len(group) > limits.STAGES_PER_GROUP_MAX:
             yield _too_many(
                 f"definition.groups.{index}.stages", len(group), limits.STAGES_PER_GROUP_MAX, "in a group"
