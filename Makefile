@@ -82,7 +82,7 @@ bench: setup ## Measure stages per second and the latency of one idle run
 	$(RUN) -m benchmarks $(ARGS)
 
 profile: setup ## Show where the server's time goes while it is saturated
-	$(RUN) -m benchmarks --profile server.prof $(ARGS)
+	$(RUN) -m benchmarks --profile server-profile.txt $(ARGS)
 
 clean: ## Remove environments, caches and builds (keeps the dev server's data)
 	rm -rf .venv .venv-gen build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -61,7 +61,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=200, help="stages that the worker runs at once")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument(
-        "--profile", type=Path, metavar="FILE", help="write a profile of the server's loop instead"
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="write samples of the server's stacks to FILE, and sum them up, instead",
     )
     return parser.parse_args(arguments)
 

@@ -29,6 +29,14 @@ def database_cpu_seconds(postmaster: int) -> float:
     return cpu_seconds(postmaster) + ended + living
 
 
+def machine_cpu_seconds() -> float:
+    """Time that all processors of the machine were busy so far, whoever used them; time taken by its host included."""
+    user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_SECOND
+
+
 def peak_memory_bytes(pid: int) -> int:
     """The most memory that a process has ever had resident."""
     return _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM")

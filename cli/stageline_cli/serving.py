@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from stageline_cli.exit_codes import ExitCode
 from stageline_cli.failures import CommandError
 
@@ -57,6 +59,7 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
 
     Raises:
         CommandError: It could not begin, or could not go on. Exit code START_FAILED.
+        click.exceptions.Exit: A signal ended it before it was done. Exit code INTERRUPTED.
     """
     from stageline_engine.errors import StorageUnavailableError
     from stageline_server.app import ListenError
@@ -66,6 +69,8 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
 
     try:
         run(main)
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
     except ListenError as error:
         raise CommandError(f"{error}. {port_hint}", ExitCode.START_FAILED) from error
     except (StorageUnavailableError, SchemaError, EmbeddedPostgresError) as error:

@@ -110,11 +110,13 @@ class Application:
             deadline: How long the drain may take; the setting ``drain_deadline`` unless given. Zero ends at once.
         """
         limit = self.settings.drain_deadline if deadline is None else deadline
+        seconds = limit.total_seconds()
+        _log.info("draining: workers may finish what they hold, for %g s; a second signal ends it", seconds)
         self.shutdown.begin()
-        refusing = asyncio.create_task(self._server.stop(limit.total_seconds()))
+        refusing = asyncio.create_task(self._server.stop(seconds))
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.plane.drain(), limit.total_seconds())
+                await asyncio.wait_for(self.plane.drain(), seconds)
             await refusing
         finally:
             refusing.cancel()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import READY_WITHIN
 from tests.waiting import eventually_sync
 
 STAGES = ("first", "left", "right", "last")
@@ -60,4 +61,4 @@ class Ledger:
         def begun() -> bool:
             return sum(each.stage_id == stage_id for each in self.executions()) >= count
 
-        eventually_sync(begun, what=f"{count} executions of {stage_id}")
+        eventually_sync(begun, what=f"{count} executions of {stage_id}", within=READY_WITHIN)

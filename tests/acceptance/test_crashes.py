@@ -9,7 +9,7 @@ import pytest
 from stageline_sdk import SyncClient
 from tests.acceptance.ledger import STAGES, TOTAL, Ledger
 from tests.support.invariants import violations
-from tests.support.processes import stopped
+from tests.support.processes import READY_WITHIN, stopped
 from tests.support.stack import DevServer, Stack
 from tests.waiting import eventually_sync
 
@@ -105,7 +105,11 @@ def test_a_worker_that_wakes_too_late_changes_nothing(stack: Stack, ledger: Ledg
             assert_all_completed(client, server, ids)
         # It wakes, finishes what is no longer its own, and is told so.
         sessions = server.count_sessions()
-        eventually_sync(lambda: server.count_sessions() > sessions, what="a new session of the sleeper")
+        eventually_sync(
+            lambda: server.count_sessions() > sessions,
+            what="a new session of the sleeper",
+            within=READY_WITHIN,
+        )
         assert_all_completed(client, server, ids)
     sleeper.check_running()
 
@@ -139,4 +143,6 @@ def kill_database(server: DevServer) -> None:
     """Kills PostgreSQL's main process, as its machine's memory manager might, and waits for the next one."""
     killed = server.postmaster.pid
     os.kill(killed, signal.SIGKILL)
-    eventually_sync(lambda: server.postmaster.pid != killed, what="a new database process")
+    eventually_sync(
+        lambda: server.postmaster.pid != killed, what="a new database process", within=READY_WITHIN
+    )

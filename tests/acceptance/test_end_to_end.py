@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+import pytest
+
 from stageline_cli.exit_codes import ExitCode
 from stageline_sdk import SyncClient
 from tests.acceptance.ledger import STAGES, TOTAL, Ledger
 from tests.support.invariants import violations
 from tests.support.processes import Processes
 from tests.support.stack import Stack
+
+pytestmark = pytest.mark.timeout(180)
 
 WORKER = "tests.acceptance.workflows:worker"
 

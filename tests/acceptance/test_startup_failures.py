@@ -3,9 +3,13 @@
 import socket
 from pathlib import Path
 
+import pytest
+
 from stageline_cli.exit_codes import ExitCode
 from tests.support.processes import Finished, Processes
 from tests.support.stack import Stack
+
+pytestmark = pytest.mark.timeout(180)
 
 WORKER = "tests.acceptance.workflows:worker"
 

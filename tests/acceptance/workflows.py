@@ -5,6 +5,7 @@ A test opens a gate by making a file; nothing of this is known to server or SDK.
 
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from pydantic import BaseModel
 
 from stageline_sdk import Context, NoInput, NonRetryableError, Worker, Workflow, stage
 from tests.waiting import eventually, eventually_sync
+
+# A stage waits longer than any outage that a test makes meanwhile.
+GATE_WITHIN = timedelta(minutes=2)
 
 
 class Order(BaseModel):
@@ -58,21 +62,21 @@ def gate_of(order: Order) -> Path:
 @stage("first")
 async def first(ctx: Context[Order]) -> Order:
     if began(ctx, ctx.input):
-        await eventually(_asks(ctx.input), what="the gate")
+        await eventually(_asks(ctx.input), what="the gate", within=GATE_WITHIN)
     return ctx.input
 
 
 @stage("left")
 def left(ctx: Context[Order]) -> int:
     if began(ctx, ctx.input):
-        eventually_sync(gate_of(ctx.input).exists, what="the gate")
+        eventually_sync(gate_of(ctx.input).exists, what="the gate", within=GATE_WITHIN)
     return 1
 
 
 @stage("right")
 async def right(ctx: Context[Order]) -> int:
     if began(ctx, ctx.input):
-        await eventually(_asks(ctx.input), what="the gate")
+        await eventually(_asks(ctx.input), what="the gate", within=GATE_WITHIN)
     return 2
 
 
@@ -80,7 +84,7 @@ async def right(ctx: Context[Order]) -> int:
 async def last(ctx: Context[dict[str, int]]) -> Sum:
     order = ctx.require(first)
     if began(ctx, order):
-        await eventually(_asks(order), what="the gate")
+        await eventually(_asks(order), what="the gate", within=GATE_WITHIN)
     return Sum(total=sum(ctx.input.values()))
 
 

@@ -304,6 +304,8 @@ class History(RuleBasedStateMachine):
     def nothing_contradicts_itself(self) -> None:
         if not hasattr(self, "world"):
             return
+        if len(self.world.deployments) > 1:
+            self.world.snapshot(list(self.runs))  # I9
         for run_id, name in self.runs.items():
             self.world.same(lambda scene: invariants.check_run(scene, run_id, self.world.workflows[name]))  # noqa: B023
             for deployment in self.world.deployments:

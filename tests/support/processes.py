@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from tests.waiting import DEADLINE, eventually_sync
+from tests.waiting import eventually_sync
 
 REPOSITORY = Path(__file__).parents[2]
 # The command as users have it, next to the interpreter that runs the tests.
 STAGELINE = str(Path(sys.executable).with_name("stageline"))
 # The longest that a process may take to end once it was told to; only a hung one reaches it.
-END_WITHIN = timedelta(seconds=40)
+END_WITHIN = timedelta(seconds=60)
+# Likewise the longest that one may take to be ready, on a machine with much else to do.
+READY_WITHIN = timedelta(seconds=60)
 
 
 class ProcessEndedError(AssertionError):
@@ -78,7 +80,7 @@ class Process:
         if (code := self.exit_code) is not None:
             raise ProcessEndedError(f"{self.name} ended with code {code}; it said:\n{self.log()[-4000:]}")
 
-    def wait_for_file(self, path: Path, within: timedelta = DEADLINE) -> str:
+    def wait_for_file(self, path: Path, within: timedelta = READY_WITHIN) -> str:
         """Returns the text of a file that it writes, once there is any."""
 
         def written() -> str:
@@ -89,7 +91,7 @@ class Process:
 
         return eventually_sync(written, what=f"{path.name}, written by {self.name},", within=within)
 
-    def wait_for_log(self, text: str, within: timedelta = DEADLINE) -> None:
+    def wait_for_log(self, text: str, within: timedelta = READY_WITHIN) -> None:
         """Returns once it has said something."""
 
         def said() -> bool:

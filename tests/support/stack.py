@@ -13,7 +13,7 @@ from stageline_server.embedded.cluster import SUPERUSER
 from stageline_server.embedded.instance import DATABASE
 from stageline_server.embedded.postmaster import PostmasterFile, read_postmaster_file
 from stageline_server.embedded.sockets import PORT
-from tests.support.processes import Process, Processes
+from tests.support.processes import READY_WITHIN, Process, Processes
 from tests.waiting import eventually_sync
 
 
@@ -44,7 +44,7 @@ class DevServer:
             note = read_postmaster_file(self.data_dir / "postgres" / "cluster")
             return note if note and note.is_ready else None
 
-        return eventually_sync(ready, what="a database that takes connections")  # type: ignore[return-value]
+        return eventually_sync(ready, what="a database that takes connections", within=READY_WITHIN)  # type: ignore[return-value]
 
     @property
     def dsn(self) -> str:
@@ -69,7 +69,7 @@ class DevServer:
                 of.check_running()
             return self.count_sessions() >= count
 
-        eventually_sync(opened, what=f"session number {count}")
+        eventually_sync(opened, what=f"session number {count}", within=READY_WITHIN)
 
 
 @dataclass

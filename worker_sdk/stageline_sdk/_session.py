@@ -239,7 +239,9 @@ class Session:
         self._ring()
 
     def _drain(self, within: timedelta) -> None:
-        self._core.drain(within, self._loop.time())
+        now = self._loop.time()
+        self._core.drain(within, now)
+        self._perform(self._core.tick(now))  # Before the writer looks: a drain without time is over at once.
         self._ring()
         self._clock.ring()
 

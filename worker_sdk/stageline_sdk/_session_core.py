@@ -184,8 +184,9 @@ class SessionCore:
 
     def tick(self, now: float) -> list[Action]:
         """Do what is due."""
-        self._cut_off(now)
-        return [*self._stop_for_drain(now), *self._notice_silence(now), *self._leave_draining_server(now)]
+        actions = self._stop_for_drain(now)
+        self._cut_off(now)  # After the stops: a drain that has no time at all cuts off at once.
+        return [*actions, *self._notice_silence(now), *self._leave_draining_server(now)]
 
     def next_tick_at(self) -> float:
         """Return when `tick` has something to do, if nothing happens before."""

@@ -66,6 +66,7 @@ class Client(ClientBase):
 
         Raises:
             ConfigError: The config does not fit the models of the workflow's stages (when the workflow was given).
+            ValueError: Input or config holds something that JSON cannot show.
             NotFoundError: No worker has registered such a workflow yet.
             InvalidArgumentError: The input does not fit the workflow's schema; `field_violations` says where.
             ResourceExhaustedError: Input or config is too large.

@@ -136,7 +136,7 @@ class Worker:
     def run_forever(self, address: str | None = None, *, token: str | None = None) -> None:
         """Serve until SIGINT or SIGTERM, then finish what is held, or hand it back, within the drain's time.
 
-        A second signal ends it at once. For the arguments and errors see `run`. To be called on the main thread.
+        A second signal ends it at once, a third one as if there were no handler. For the arguments and errors see `run`. To be called on the main thread.
         """
         with _signals_to(self):
             asyncio.run(self.run(address, token=token))
@@ -184,21 +184,29 @@ class Worker:
 def _signals_to(worker: Worker) -> Iterator[None]:
     """Make SIGINT and SIGTERM stop a worker: the first one in peace, the second one at once.
 
-    Plain signal handlers, not the loop's: they also work while code of the user blocks the loop.
+    Plain signal handlers, not the loop's: they also work while code of the user blocks the loop. A third signal meets the
+    handlers that were there before, for code that blocks the loop for ever.
     """
     count = 0
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal count
         count += 1
-        worker.stop(None if count == 1 else timedelta(0))
+        if count == 1:
+            worker.stop()
+        else:
+            worker.stop(timedelta(0))
+            restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 def _check(workflows: tuple[BuiltWorkflow[Any, Any], ...], concurrency: int, name: str | None) -> None:

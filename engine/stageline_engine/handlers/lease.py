@@ -23,13 +23,20 @@ async def _lease(batch: Batch, demands: Sequence[LeaseDemand]) -> LeasedJobs:
         slots = min(sum(demand.slots for demand in takers), COMMANDS_PER_BATCH_MAX)
         if slots <= 0:
             continue
-        claim = await batch.work.claim_jobs(routes, slots)
+        claim = await batch.work.claim_jobs(routes, slots + _taken(batch, routes))
         contended |= claim.contended
         fresh = [claimed for claimed in claim.jobs if not _known(batch, claimed.job)]
         for claimed in fresh:
             await _take(batch, claimed)
         leased += _start(batch, [claimed.job for claimed in fresh], takers)
     return LeasedJobs(leased, contended)
+
+
+def _taken(batch: Batch, routes: Sequence[int]) -> int:
+    """How many jobs of these routes an earlier claim of this batch has: the store gives them again, as they are ours."""
+    return sum(
+        job.route_id in routes for records in batch.space.runs.values() for job in records.read_jobs.values()
+    )
 
 
 def _known(batch: Batch, job: JobRow) -> bool:

@@ -219,7 +219,8 @@ class UnitOfWork(Protocol):
             locked_until: When the claim lapses; with the run it names the claim.
 
         Returns:
-            For each stream its next events without a gap; the streams that have waited longest come first.
+            For each stream its next events without a gap. The streams that have waited longest come first, since
+            their claim lapsed, their next try was due, or their first unpublished event happened; then by run id.
         """
         ...
 

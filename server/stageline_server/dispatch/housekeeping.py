@@ -29,7 +29,7 @@ class Housekeeping:
         settings = plane.settings
         self._renewal = settings.session_timeout / 3
         self._renewals_in_a_row = 0
-        self.lost_offers = LostOffers(plane.sessions, plane.ports.sessions, plane.take_back)
+        self.lost_offers = LostOffers(plane.sessions, plane.ports.sessions.held_leases, plane.take_back)
         self.loops = [
             Loop(self._keep_alive, self._renewal, name="renew sessions and reap stale leases"),
             Loop(self._recheck, settings.recheck_interval, name="recheck the queue"),

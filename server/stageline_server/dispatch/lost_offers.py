@@ -4,12 +4,14 @@ That happens where the fate of a commit is unknown, and where a session moved fr
 was still leasing to it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 from stageline_engine.commands import LeaseReference
-from stageline_engine.ports import SessionStore
 from stageline_server.dispatch.sessions import LocalSession, SessionTable
+
+HeldLeases = Callable[[UUID], Awaitable[Sequence[tuple[UUID, int, UUID]]]]
+"""As ``SessionStore.held_leases``."""
 
 LOOKS = 3
 """Looks at a session that came under suspicion. Two find what was lost before the first; one more, what was late."""
@@ -25,12 +27,12 @@ class LostOffers:
     def __init__(
         self,
         sessions: SessionTable,
-        store: SessionStore,
+        held_leases: HeldLeases,
         take_back: Callable[[LocalSession, LeaseReference], None],
     ) -> None:
         """Takes the local sessions, what the database says they hold, and what hands a lease on."""
         self._sessions = sessions
-        self._store = store
+        self._held_leases = held_leases
         self._take_back = take_back
         self._looks: dict[UUID, int] = {}
         self._unknown: dict[UUID, frozenset[UUID]] = {}
@@ -53,7 +55,7 @@ class LostOffers:
             self._count(session_id, gone=session is None)
 
     async def _look_at(self, session: LocalSession) -> None:
-        found = await self._store.held_leases(session.id)
+        found = await self._held_leases(session.id)
         unknown = {
             token: LeaseReference(session.id, token, run_id, number)
             for run_id, number, token in found

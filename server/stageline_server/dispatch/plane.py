@@ -288,13 +288,8 @@ class ControlPlane:
         self.recheck()
 
     def recheck(self) -> None:
-        """Matches every session with the queue again, as if hints had been lost."""
-        routes = {
-            route_id
-            for session in self.sessions.all()
-            if session.free_slots
-            for route_id in session.route_ids
-        }
+        """Matches every session with the queue again, as if hints had been lost; full ones as soon as they have room."""
+        routes = {route_id for session in self.sessions.all() for route_id in session.route_ids}
         if routes:
             self.leaser.jobs_may_wait(routes)
         self._promoter.set_no_later_than(self.ports.clock.now())

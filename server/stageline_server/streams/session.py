@@ -219,7 +219,8 @@ class WorkSession:
         await inbox.answered()
         now = self._plane.ports.clock.now()
         await self._plane.ports.sessions.end(local.id, self._plane.server_id, now, "DRAINED")
-        await self._say_goodbye(session_pb2.SessionEnd(reason=session_pb2.DISCONNECT_REASON_DRAINED))
+        reason = session_pb2.DISCONNECT_REASON_DRAINED
+        await self._say_goodbye(session_pb2.SessionEnd(reason=reason, reconnect=self._plane.draining))
 
     def _take_back_unsent(self, local: LocalSession) -> None:
         """Hands on jobs that never left this server."""

@@ -219,3 +219,18 @@ async def test_log_lines_come_in_pages_and_by_level(server: Server) -> None:
     assert [entry.message for entry in graver.entries] == ["line 2"]
     told = await refused(server.runs.ListRunLogs(request(run_id=run.run_id, stage_id="no")))
     assert (told.reason, told.metadata["valid_stage_ids"]) == ("STAGE_NOT_FOUND", "extract,left,right")
+
+
+async def test_pages_have_a_size_of_their_own_where_none_is_said(server: Server) -> None:
+    await server.register(documents())
+    count = limits.PAGE_SIZE_DEFAULT + 1
+    item = run_service_pb2.CreateRunRequest(
+        workflow_name="documents", input=payload_pb2.Payload(json=b'{"url":"x"}')
+    )
+    batch = run_service_pb2.BatchCreateRunsRequest(requests=[item] * count)
+    assert len((await server.runs.BatchCreateRuns(batch)).results) == count
+    page = await server.runs.ListRuns(run_service_pb2.ListRunsRequest())
+    assert (len(page.runs), bool(page.next_page_token)) == (limits.PAGE_SIZE_DEFAULT, True)
+    request = run_service_pb2.ListRunsRequest(page_size=count, view=run_pb2.RUN_VIEW_FULL)
+    page = await server.runs.ListRuns(request)
+    assert (len(page.runs), bool(page.next_page_token)) == (limits.FULL_RUNS_PER_PAGE_MAX, True)

@@ -28,7 +28,7 @@ async def joined(server: PlaneServer) -> tuple[RawWorker, job_pb2.JobOffer]:
     return worker, await worker.offer()
 
 
-async def fetch(server: PlaneServer, token: bytes, *stage_ids: str, **fields: Any) -> Any:
+async def fetch(server: PlaneServer, *stage_ids: str, token: bytes, **fields: Any) -> Any:
     request = worker_service_pb2.FetchOutputsRequest(lease_token=token, stage_ids=stage_ids, **fields)
     return await server.stub.FetchOutputs(request)
 
@@ -40,7 +40,7 @@ async def test_outputs_come_in_pages(server: PlaneServer) -> None:
     assert len(offer.outputs) == 1
     wanted, pages = STAGES, []
     while wanted:
-        response = await fetch(server, offer.lease_token, *wanted)
+        response = await fetch(server, *wanted, token=offer.lease_token)
         assert response.ByteSize() <= limits.FRAME_BYTES_MAX
         assert set(response.outputs) == set(wanted) - set(response.remaining_stage_ids)
         assert {output.json for output in response.outputs.values()} == {OUTPUT}
@@ -57,10 +57,10 @@ REFUSALS: dict[str, tuple[list[str], dict[str, Any], grpc.StatusCode, str]] = {
     "an unknown stage": (["x" * 99_999], {}, grpc.StatusCode.NOT_FOUND, "STAGE_NOT_FOUND"),
     "no stages": ([], {}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     "too many stages": (["part-00"] * 2001, {}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    "a bad token": (STAGES, {"lease_token": b"x"}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
+    "a bad token": (STAGES, {"token": b"x"}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     "a strange token": (
         STAGES,
-        {"lease_token": b"\1" + b"x" * 36},
+        {"token": b"\1" + b"x" * 16 + b"\0\0\0\1" + b"x" * 16},
         grpc.StatusCode.ABORTED,
         "LEASE_SUPERSEDED",
     ),
@@ -72,13 +72,14 @@ REFUSALS: dict[str, tuple[list[str], dict[str, Any], grpc.StatusCode, str]] = {
 async def test_what_is_refused(server: PlaneServer) -> None:
     worker, offer = await joined(server)
     for case, (stage_ids, fields, code, reason) in REFUSALS.items():
+        given = {"token": offer.lease_token, **fields}
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await fetch(server, fields.pop("lease_token", offer.lease_token), *stage_ids, **fields)
+            await fetch(server, *stage_ids, **given)
         assert (raised.value.code(), reason_of(raised.value)) == (code, reason), case
     await server.cancel(UUID(offer.run_id))
     await worker.next("directive")
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await fetch(server, offer.lease_token, "part-00")
+        await fetch(server, "part-00", token=offer.lease_token)
     assert reason_of(raised.value) == "LEASE_SUPERSEDED"
 
 

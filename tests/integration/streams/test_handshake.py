@@ -85,6 +85,7 @@ async def test_welcome_tells_the_session_intervals_and_limits(server: PlaneServe
     assert worker.welcome.server_id == server.plane.server_id
     assert worker.welcome.heartbeat_interval.ToTimedelta() == settings.heartbeat_interval
     assert worker.welcome.session_timeout.ToTimedelta() == settings.session_timeout
+    assert worker.welcome.progress_interval.ToTimedelta() == limits.PROGRESS_INTERVAL
     assert worker.welcome.limits.frame_bytes_max == limits.FRAME_BYTES_MAX
     (row,) = await server.ports.sessions.list("default", limit=10)
     assert (str(row.id), row.slots) == (worker.session_id, 3)

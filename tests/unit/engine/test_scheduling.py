@@ -118,6 +118,17 @@ async def test_sessions_with_overlapping_routes_share_what_there_is(scene: Scene
     assert {name for session_id, name in taken if session_id == only.session_id} == {"second"}
 
 
+async def test_a_session_is_not_left_empty_since_another_took_the_most_urgent_job(scene: Scene) -> None:
+    first, second = [await scene.register(workflow(name, "a")) for name in ("first", "second")]
+    run_ids = {await scene.create("second") for _ in range(2)}
+    both = scene.demand(await scene.open_session(), first, second, slots=1)
+    only = scene.demand(await scene.open_session(), second, slots=1)
+    dispatched = await scene.kernel.dispatch_many([LeaseJobs((both, only))])
+    offers = dispatched.effects.offers
+    assert {offer.lease.run_id for offer in offers} == run_ids
+    assert {offer.lease.session_id for offer in offers} == {both.session_id, only.session_id}
+
+
 async def test_an_offer_says_all_that_a_worker_needs(scene: Scene) -> None:
     timeouts = stage("b").timeouts.__class__(start_to_close=timedelta(minutes=5))
     definition = workflow("flow", "a", stage("b", timeouts=timeouts, default_config='{"n":1}'), "c")

@@ -169,13 +169,13 @@ def test_a_new_generation_keeps_the_epoch_so_that_old_leases_stay_fenced() -> No
 @pytest.mark.parametrize("kind", ["completed", "failed", "retried"])
 def test_only_what_its_worker_said_is_recognised_when_it_is_said_again(kind: str, reported: bool) -> None:
     error = StageError("E", "m")
-    event: events.Event = {
+    reports: dict[str, events.Event] = {
         "completed": events.StageCompleted(1, "a", "1", reported=reported),
         "failed": events.StageFailed(1, "a", error, reported),
         "retried": events.StageRetryScheduled(1, "a", error, 1, timedelta(), LATER, reported=reported),
-    }[kind]
+    }
     before = Focus(run_in(RunState.RUNNING), stage_in(StageState.RUNNING), job_in(JobState.LEASED))
-    after = apply(before, event, LATER).existing_stage()
+    after = apply(before, reports[kind], LATER).existing_stage()
     assert after.recorded_token == (TOKEN if reported else None)
 
 

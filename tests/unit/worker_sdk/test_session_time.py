@@ -147,6 +147,16 @@ def test_a_drain_is_over_when_its_time_is() -> None:
     assert harness.core.is_drained(harness.now)
 
 
+def test_a_drain_without_time_hands_everything_back_at_once() -> None:
+    harness = Harness()
+    harness.connect()
+    harness.offer("a", "b")
+    harness.core.drain(timedelta(0), harness.now)
+    assert stopped(harness.wait(0)) == ["a", "b"]
+    assert [report.returned.started for report in harness.reports()] == [True, True]
+    assert harness.core.is_drained(harness.now)
+
+
 def test_a_drain_is_told_on_a_new_stream_too() -> None:
     harness = Harness()
     harness.connect()

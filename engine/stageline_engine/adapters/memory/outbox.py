@@ -68,8 +68,9 @@ def due_runs(state: MemoryState, now: datetime) -> Iterator[UUID]:
 
 
 def _waits_since(state: MemoryState, run_id: UUID, stream: OutboxStream) -> datetime:
+    """Since its claim lapsed, its next try was due, or its first unpublished event happened."""
     first_unpublished = state.events[run_id][state.published.get(run_id, 0)]
-    return stream.next_try_at or first_unpublished.occurred_at
+    return stream.locked_until or stream.next_try_at or first_unpublished.occurred_at
 
 
 def next_batch(state: MemoryState, run_id: UUID, limit: int) -> OutboxBatch:

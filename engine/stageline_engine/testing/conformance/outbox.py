@@ -151,6 +151,18 @@ class OutboxConformance(Conformance):
                     await settle(scene, OutboxSettlement(batch.run_id, locked_until, published[batch.run_id]))
             assert published == {busy: 12, waiting: 2}
 
+    async def test_who_has_waited_longest_comes_first(self) -> None:
+        async with self.scene() as scene:
+            await scene.register(workflow("flow", "a"))
+            lapsed, refused = await scene.create("flow"), await scene.create("flow")
+            locked_until = await self._claimed_until(scene)
+            again_at = scene.clock.now() + timedelta(seconds=50)
+            await settle(scene, OutboxSettlement(refused, locked_until, 0, tries=1, next_try_at=again_at))
+            scene.clock.advance(timedelta(seconds=40))
+            fresh = await scene.create("flow")
+            scene.clock.advance(CLAIM)
+            assert [batch.run_id for batch in await claim(scene)] == [fresh, refused, lapsed]
+
     async def _claimed_until(self, scene: Scene) -> datetime:
         """Claims everything and returns the name of the claim."""
         now = scene.clock.now()

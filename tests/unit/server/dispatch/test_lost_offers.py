@@ -1,14 +1,12 @@
 """Leases that no worker was told of are found by two looks, and only those."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
 from stageline_engine.commands import LeaseReference
 from stageline_engine.errors import StorageUnavailableError
-from stageline_engine.model.session import SessionRow
 from stageline_server.dispatch.lost_offers import LOOKS, LostOffers
 from stageline_server.dispatch.sessions import LocalSession, SessionTable
 from tests.unit.server.dispatch.outlets import session
@@ -17,7 +15,7 @@ Lease = tuple[UUID, int, UUID]
 
 
 class Sessions:
-    """A session store that knows what each session holds, and nothing else."""
+    """What a session store knows of each session's leases."""
 
     def __init__(self) -> None:
         self.leases: dict[UUID, list[Lease]] = {}
@@ -30,25 +28,6 @@ class Sessions:
         self.asked.append(session_id)
         return self.leases.get(session_id, [])
 
-    async def open(self, session: SessionRow) -> None:
-        raise NotImplementedError
-
-    async def resume(
-        self, session_id: UUID, namespace: str, server_id: str, now: datetime, expires_at: datetime
-    ) -> bool:
-        raise NotImplementedError
-
-    async def renew(
-        self, session_ids: Collection[UUID], server_id: str, expires_at: datetime
-    ) -> frozenset[UUID]:
-        raise NotImplementedError
-
-    async def end(self, session_id: UUID, server_id: str, now: datetime, reason: str) -> bool:
-        raise NotImplementedError
-
-    async def list(self, namespace: str, *, include_ended: bool = False, limit: int) -> Sequence[SessionRow]:
-        raise NotImplementedError
-
 
 class Scene:
     def __init__(self) -> None:
@@ -56,7 +35,7 @@ class Scene:
         self.session = session()
         self.table.add(self.session)
         self.taken: list[LeaseReference] = []
-        self.lost = LostOffers(self.table, self.store, self.take)
+        self.lost = LostOffers(self.table, self.store.held_leases, self.take)
 
     def take(self, holder: LocalSession, lease: LeaseReference) -> None:
         assert holder is self.session
