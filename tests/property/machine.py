@@ -31,7 +31,7 @@ from stageline_engine.rejections import Rejection
 from stageline_engine.testing import Scene
 from stageline_engine.testing.scene import SERVER, completed
 from tests.property import invariants
-from tests.property.acts import lose_job
+from tests.property.acts import lose_job, read_output
 from tests.property.ledger import Ledger
 from tests.property.strategies import KEYS, OUTCOMES, PICK, SLOTS, STEPS, WAITS
 from tests.property.world import WORKFLOWS, OpenBackend, World
