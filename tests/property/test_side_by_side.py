@@ -41,7 +41,7 @@ def take_server(postgres_server: DatabaseServer) -> None:
 # A history that fails is made as short as can be before it is shown, which takes a while.
 TestSideBySide = pytest.mark.timeout(600)(SideBySide.TestCase)
 TestSideBySide.settings = settings(
-    max_examples=15,
+    max_examples=10,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
