@@ -12,6 +12,7 @@ from stageline_engine.decide.stale import WORKER_LOST, decide_stale
 from stageline_engine.events import StageError
 from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX, ERROR_MESSAGE_LENGTH_MAX
 from stageline_engine.model.definition import RetryPolicy, StageDefinition
+from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.testing import stage, workflow
 from tests.unit.engine.views import LATER, OTHER_TOKEN, RUN_ID, SESSION_ID, TOKEN, Life, kinds
 
@@ -128,6 +129,14 @@ def test_the_message_of_a_refused_output_is_cut_to_its_limit_and_says_so() -> No
     assert isinstance(outcome, Failed)
     assert len(note) == ERROR_MESSAGE_LENGTH_MAX
     assert note.endswith(" characters)")
+
+
+def test_a_message_of_just_the_limit_is_kept_whole() -> None:
+    for length, whole in ((ERROR_MESSAGE_LENGTH_MAX, True), (ERROR_MESSAGE_LENGTH_MAX + 1, False)):
+        refusal = Rejection(Reason.INVALID_OUTPUT, "x" * length)
+        _, note = check_outcome(stage("a"), Completed(b"1"), lambda *_: refusal)  # noqa: B023
+        assert (note == refusal.message) == whole
+        assert len(note) == ERROR_MESSAGE_LENGTH_MAX
 
 
 def test_a_stale_lease_is_handed_on_until_the_limit_of_deliveries() -> None:
