@@ -54,7 +54,9 @@ def canonical_json(definition: WorkflowDefinition) -> bytes:
         "output_schema": _value(definition.output_schema),
         "groups": [[_stage_value(stage) for stage in group] for group in definition.groups],
     }
-    if definition.run_timeout is not None:  # left out where there is none: digests of older versions stay as they are
+    if (
+        definition.run_timeout is not None
+    ):  # left out where there is none: digests of older versions stay as they are
         value["run_timeout_seconds"] = definition.run_timeout.total_seconds()
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
