@@ -128,7 +128,7 @@ def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldVi
     if len({said.id for said in annotations}) < len(annotations):
         yield FieldViolation("annotations", "two have the same annotation_id")
     for index, said in enumerate(annotations):
-        field = f"annotations[{index}]"
+        field = f"annotations.{index}"
         texts = {"annotation_id": said.id, "key": said.key}
         for name, text in texts.items():
             if not 0 < len(text) <= limits.LABEL_VALUE_LENGTH_MAX or "\0" in text:

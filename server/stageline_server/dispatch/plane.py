@@ -275,6 +275,10 @@ class ControlPlane:
         """Has sessions looked at, which may own leases that no worker was told of."""
         self.housekeeping.lost_offers.suspect(session_ids)
 
+    def wake_at(self, moment: datetime) -> None:
+        """Has what is due looked at no later than this."""
+        self._alarm.set_no_later_than(moment)
+
     async def give_up(self, session: LocalSession) -> None:
         """Ends a session that was silent for the session timeout, and hands its jobs on."""
         await self.housekeeping.give_up(session)

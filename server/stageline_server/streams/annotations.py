@@ -50,7 +50,7 @@ def _checked(entry: annotation_pb2.AnnotationEntry) -> Annotation:
         message = f"annotation {entry.annotation_id[:64]!r} is not UTF-8 JSON: {error.reason} at byte {error.start}."
         raise BadItemError(Reason.ERROR_REASON_MALFORMED_JSON, message, {"field": "annotation"}) from None
     for violation in annotation_violations([said]):
-        field = violation.field.replace("annotations[0]", "annotation")
+        field = violation.field.replace("annotations.0", "annotation")
         message = f"{field}: {violation.description}."
         raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, message, {"field": field})
     return said

@@ -9,7 +9,7 @@ import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from stageline.v1 import error_pb2, failure_pb2, job_pb2, payload_pb2, report_pb2, run_pb2, worker_pb2
+from stageline.v1 import error_pb2, job_pb2, payload_pb2, report_pb2, run_pb2, worker_pb2
 from stageline_engine import limits, payloads
 from stageline_engine.commands import (
     Completed,
@@ -30,6 +30,7 @@ from stageline_engine.events import Annotation, StageError
 from stageline_engine.model.job import JobKind
 from stageline_engine.ports import LogLine
 from stageline_engine.rejections import Rejection
+from stageline_server.mapping.failures import cut, timedelta_of, to_failure
 from stageline_server.streams.tokens import LeaseToken, encode_token
 
 Reason = error_pb2.ErrorReason
@@ -54,11 +55,6 @@ _DISPOSITIONS = {
     Disposition.ALREADY_RECORDED: report_pb2.REPORT_DISPOSITION_ALREADY_RECORDED,
     Disposition.SUPERSEDED: report_pb2.REPORT_DISPOSITION_SUPERSEDED,
     Disposition.RUN_ENDED: report_pb2.REPORT_DISPOSITION_RUN_ENDED,
-}
-_FINAL_KINDS = {
-    failure_pb2.FAILURE_KIND_INVALID_INPUT,
-    failure_pb2.FAILURE_KIND_INVALID_CONFIG,
-    failure_pb2.FAILURE_KIND_INVALID_OUTPUT,
 }
 
 
@@ -161,7 +157,7 @@ def _conditions_fault(message: report_pb2.Suspended) -> str:
 
 
 def _optional_time(message: Message, field: str) -> timedelta | None:
-    return _timedelta(getattr(message, field), limits.WAIT_MAX) if message.HasField(field) else None
+    return timedelta_of(getattr(message, field), limits.WAIT_MAX) if message.HasField(field) else None
 
 
 def _metrics(given: Mapping[str, float]) -> dict[str, float]:
@@ -174,39 +170,9 @@ def _forbidden(message: str) -> ForbiddenOutcome:
     return ForbiddenOutcome(StageError("INVALID_OUTPUT", message), retryable=False)
 
 
-def to_failure(error: failure_pb2.StageError) -> Failed:
-    """Translates a failure; texts over their limit are cut and say so."""
-    known = error.kind in failure_pb2.FailureKind.values()
-    kind = failure_pb2.FailureKind.Name(error.kind).removeprefix("FAILURE_KIND_") if known else "UNKNOWN"
-    retryable = error.retryable if error.HasField("retryable") else None
-    return Failed(
-        StageError(
-            cut(error.type, limits.NAME_LENGTH_MAX) or kind,
-            cut(error.message, limits.ERROR_MESSAGE_LENGTH_MAX),
-            cut(error.stack_trace, limits.ERROR_STACK_LENGTH_MAX),
-        ),
-        retryable=False if error.kind in _FINAL_KINDS else retryable,
-        retry_after=_timedelta(error.retry_after) if error.HasField("retry_after") else None,
-    )
-
-
-def _timedelta(value: Duration, longest: timedelta = limits.RETRY_BACKOFF_MAX) -> timedelta:
-    """A duration; one that no timedelta can hold becomes the longest that it may be."""
-    try:
-        return value.ToTimedelta()
-    except (ValueError, OverflowError):
-        return longest if value.seconds > 0 else timedelta()
-
-
 def some_ids(ids: Iterable[str]) -> str:
     """Ids for the metadata of an error, few enough for a person to read and for gRPC to carry."""
     return cut(",".join(list(ids)[:50]), 1024)
-
-
-def cut(text: str, length_max: int) -> str:
-    """A text that can be stored: without U+0000, which Postgres refuses, and no longer than allowed."""
-    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return text if len(text) <= length_max else f"{text[: length_max - 1]}…"
 
 
 def to_report(
