@@ -136,8 +136,11 @@ def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldVi
                 yield FieldViolation(
                     f"{field}.{name}", f"{len(text)} characters, allowed {bounds}, none of them U+0000"
                 )
-        for name, text in (("value", said.value), ("details", said.details or "{}")):
-            fault = payloads.parse(text.encode(), f"{field}.{name}", limits.ANNOTATION_BYTES_MAX)
+        for name, text, bytes_max in (
+            ("value", said.value, limits.ANNOTATION_BYTES_MAX),
+            ("details", said.details or "{}", limits.ANNOTATION_DETAILS_BYTES_MAX),
+        ):
+            fault = payloads.parse(text.encode(), f"{field}.{name}", bytes_max)
             if isinstance(fault, Rejection):
                 yield from fault.violations
 

@@ -47,8 +47,13 @@ def job_of(
         config=json_text(offer.config, "config") or b"{}",
         outputs=outputs,
         stored_outputs=frozenset(offer.completed_stage_ids) - outputs.keys(),
-        state=(json_text(offer.suspended_state, "suspended state") or b"{}") if is_check else None,
+        state=_state(offer, is_check=is_check),
     )
+
+
+def _state(offer: job_pb2.JobOffer, *, is_check: bool) -> bytes | None:
+    text = json_text(offer.suspended_state, "suspended state")
+    return text or (b"{}" if is_check else None)
 
 
 def json_text(payload: payload_pb2.Payload, what: str) -> bytes:
