@@ -40,7 +40,7 @@ class Decision(BaseModel):
 class ApprovalConfig(BaseModel):
     """How long to wait for an answer."""
 
-    wait_days: float = Field(default=7, gt=0, le=366)
+    wait_days: float = Field(default=7, gt=0, le=30)
 
 
 @stage("ask")

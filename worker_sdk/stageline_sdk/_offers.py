@@ -39,6 +39,7 @@ def job_of(
         workflow_name=offer.workflow_name,
         workflow_version=offer.workflow_version,
         stage_id=offer.stage_id,
+        kind="CHECK" if is_check else "EXECUTE",
         attempt=offer.attempt,
         delivery=offer.delivery,
         generation=offer.generation,
