@@ -12,7 +12,7 @@ from stageline_sdk.errors import UnsupportedError
 
 def missing_inputs(offer: job_pb2.JobOffer, *, accepts_any_input: bool) -> list[str]:
     """Return the stages whose outputs the input is made of and which did not come with the offer."""
-    if accepts_any_input:
+    if accepts_any_input or offer.kind == job_pb2.JOB_KIND_CHECK:
         return []
     return [stage_id for stage_id in offer.input_stage_ids if stage_id not in _inline(offer.outputs)]
 
