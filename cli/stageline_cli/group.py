@@ -13,7 +13,9 @@ LAZY_COMMANDS = {
     "worker": LazyCommand(
         "stageline_cli.commands.worker:worker", "Run the stages of the worker at MODULE:ATTRIBUTE."
     ),
-    "run": LazyCommand("stageline_cli.commands.run:run", "Start, read, watch and cancel runs."),
+    "run": LazyCommand("stageline_cli.commands.run:run", "Start, read, watch and change runs."),
+    "workers": LazyCommand("stageline_cli.commands.workers:workers", "List the workers that are connected."),
+    "events": LazyCommand("stageline_cli.commands.events:events", "List and replay undelivered events."),
     "workflow": LazyCommand(
         "stageline_cli.commands.workflow:workflow", "List and show registered workflows."
     ),

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import click
 
+HELP_WIDTH = 80
+"""Characters of the line that help shows of a command that is here already."""
+
 
 class LazyCommand(NamedTuple):
     """Where a command lives, and what help says of it.
@@ -28,13 +31,13 @@ class LazyGroup(click.Group):
         self._lazy = commands_by_name
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the names in the order of the table."""
-        return list(self._lazy)
+        """Returns the names of the commands that are here, then those of the table, each in its order."""
+        return [*self.commands, *self._lazy]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports a command; None where there is none of this name."""
         if cmd_name not in self._lazy:
-            return None
+            return self.commands.get(cmd_name)
         module_name, _, attribute = self._lazy[cmd_name].target.partition(":")
         command = getattr(importlib.import_module(module_name), attribute)
         if not isinstance(command, click.Command):
@@ -44,4 +47,5 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands from the table alone."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.summary) for name, command in self._lazy.items()])
+            here = [(name, command.get_short_help_str(HELP_WIDTH)) for name, command in self.commands.items()]
+            formatter.write_dl([*here, *((name, command.summary) for name, command in self._lazy.items())])

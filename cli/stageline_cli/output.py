@@ -12,7 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stageline_sdk import Event, LogLine, RegisteredWorkflow, Run, StageInfo
+from stageline_sdk import (
+    Annotation,
+    DeadLetter,
+    Event,
+    LogLine,
+    RegisteredWorkflow,
+    Run,
+    StageInfo,
+    WorkerSession,
+)
 
 STATUS_STYLES = {
     "PENDING": "dim",
@@ -65,6 +74,21 @@ def log_line_as_json(line: LogLine) -> dict[str, Any]:
     return _plain(line)
 
 
+def annotation_as_json(annotation: Annotation) -> dict[str, Any]:
+    """Returns a note on a run as JSON values."""
+    return _plain(annotation)
+
+
+def worker_as_json(worker: WorkerSession) -> dict[str, Any]:
+    """Returns a connected worker as JSON values."""
+    return _plain(worker)
+
+
+def dead_letter_as_json(letter: DeadLetter) -> dict[str, Any]:
+    """Returns an undelivered event as JSON values."""
+    return {**_plain(letter, leave_out=("event",)), "event": event_as_json(letter.event)}
+
+
 def workflow_as_json(workflow: RegisteredWorkflow) -> dict[str, Any]:
     """Returns a workflow as JSON values."""
     return _plain(workflow)
@@ -85,7 +109,7 @@ def runs_table(runs: Iterable[Run]) -> Table:
     """Returns a table of runs."""
     made = table("RUN", "WORKFLOW", "STATUS", "CREATED", "#DURATION", "ERROR")
     for run in runs:
-        error = escape(_one_line(str(run.error))) if run.error else ""
+        error = escape(one_line(str(run.error))) if run.error else ""
         workflow = f"{run.workflow_name} v{run.workflow_version}"
         made.add_row(
             run.id, workflow, styled(run.status), moment(run.created_at), duration(run.duration), error
@@ -119,7 +143,7 @@ def _time_of(stage: StageInfo) -> timedelta | None:
 def stage_note(stage: StageInfo) -> str:
     """Returns what there is to say of a stage, in a few words."""
     if stage.error is not None and stage.status != "COMPLETED":
-        return _one_line(
+        return one_line(
             f"{stage.error.type}: {stage.error.message}" if stage.error.type else stage.error.message
         )
     if stage.waits_for == "NO_WORKER":
@@ -168,6 +192,7 @@ def _seconds(value: timedelta | None) -> float | None:
     return None if value is None else round(value.total_seconds(), 6)
 
 
-def _one_line(text: str, length_max: int = 100) -> str:
+def one_line(text: str, length_max: int = 100) -> str:
+    """Returns a text on one line, cut where it is too long."""
     line = " ".join(text.split())
     return line if len(line) <= length_max else line[: length_max - 1] + "…"

@@ -128,7 +128,7 @@ def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldVi
     if len({said.id for said in annotations}) < len(annotations):
         yield FieldViolation("annotations", "two have the same annotation_id")
     for index, said in enumerate(annotations):
-        field = f"annotations[{index}]"
+        field = f"annotations.{index}"
         texts = {"annotation_id": said.id, "key": said.key}
         for name, text in texts.items():
             if not 0 < len(text) <= limits.LABEL_VALUE_LENGTH_MAX or "\0" in text:
@@ -143,8 +143,11 @@ def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldVi
                 yield FieldViolation(
                     f"{field}.{name}", f"{len(text)} characters, allowed {bounds}, none of them U+0000"
                 )
-        for name, text in (("value", said.value), ("details", said.details or "{}")):
-            fault = payloads.parse(text.encode(), f"{field}.{name}", limits.ANNOTATION_BYTES_MAX)
+        for name, text, bytes_max in (
+            ("value", said.value, limits.ANNOTATION_BYTES_MAX),
+            ("details", said.details or "{}", limits.ANNOTATION_DETAILS_BYTES_MAX),
+        ):
+            fault = payloads.parse(text.encode(), f"{field}.{name}", bytes_max)
             if isinstance(fault, Rejection):
                 yield from fault.violations
 

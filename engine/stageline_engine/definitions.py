@@ -46,17 +46,19 @@ def digest(definition: WorkflowDefinition) -> str:
 
 def canonical_json(definition: WorkflowDefinition) -> bytes:
     """One form for each meaning: keys sorted, no white space, schemas as JSON values, durations in seconds."""
-    return orjson.dumps(
-        {
-            "name": definition.name,
-            "title": definition.title,
-            "description": definition.description,
-            "input_schema": _value(definition.input_schema),
-            "output_schema": _value(definition.output_schema),
-            "groups": [[_stage_value(stage) for stage in group] for group in definition.groups],
-        },
-        option=orjson.OPT_SORT_KEYS,
-    )
+    value = {
+        "name": definition.name,
+        "title": definition.title,
+        "description": definition.description,
+        "input_schema": _value(definition.input_schema),
+        "output_schema": _value(definition.output_schema),
+        "groups": [[_stage_value(stage) for stage in group] for group in definition.groups],
+    }
+    if (
+        definition.run_timeout is not None
+    ):  # left out where there is none: digests of older versions stay as they are
+        value["run_timeout_seconds"] = definition.run_timeout.total_seconds()
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _stage_value(stage: StageDefinition) -> Mapping[str, Any]:

@@ -145,7 +145,8 @@ ANNOTATIONS_PER_CALL_MAX = 100
 """Remarks in one call or report."""
 
 ANNOTATION_BYTES_MAX = 16 * 1024
-"""Value, or details, of one remark."""
+ANNOTATION_DETAILS_BYTES_MAX = 64 * 1024
+"""Value, and details, of one remark."""
 
 WAIT_MAX = timedelta(days=366)
 """The longest that a stage may stay suspended."""

@@ -38,11 +38,11 @@ def parse(payload: bytes, field: str, bytes_max: int = PAYLOAD_INLINE_BYTES_MAX)
     try:
         value = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        return _malformed(field, str(error))
+        return malformed(field, str(error))
     if not _shallow(payload, value):
-        return _malformed(field, f"it is nested deeper than {PAYLOAD_NESTING_MAX} levels")
+        return malformed(field, f"it is nested deeper than {PAYLOAD_NESTING_MAX} levels")
     if b"\\u0000" in payload and _has_null_character(value):
-        return _malformed(field, "a string contains the character U+0000, which cannot be stored")
+        return malformed(field, "a string contains the character U+0000, which cannot be stored")
     return value
 
 
@@ -63,7 +63,8 @@ def too_large(field: str, size: int, bytes_max: int) -> Rejection:
     )
 
 
-def _malformed(field: str, why: str) -> Rejection:
+def malformed(field: str, why: str) -> Rejection:
+    """The rejection of a payload that is no JSON, or none that can be kept."""
     return Rejection(
         Reason.MALFORMED_JSON,
         f"{field} is not valid JSON: {why}.",

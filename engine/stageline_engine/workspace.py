@@ -11,10 +11,10 @@ from uuid import UUID
 
 from stageline_engine import events
 from stageline_engine.apply import Focus, apply
-from stageline_engine.commands import LeaseReference
+from stageline_engine.commands import LeaseReference, StopReason
 from stageline_engine.decide.view import RunView
 from stageline_engine.model.definition import RegisteredWorkflow
-from stageline_engine.model.job import JobRow, JobState
+from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
 from stageline_engine.publish import publish
@@ -187,7 +187,19 @@ class Workspace:
                 job = records.jobs.get(number)
                 ended = read.lease_token is not None and (job is None or job.lease_token != read.lease_token)
                 if ended and read.session_id and read.lease_token and read.lease_token not in self._reported:
-                    yield LeaseReference(read.session_id, read.lease_token, read.run_id, number)
+                    reason = self._stop_reason(records, read)
+                    yield LeaseReference(read.session_id, read.lease_token, read.run_id, number, reason)
+
+    def _stop_reason(self, records: RunRecords, read: JobRow) -> StopReason:
+        if read.deadline_at is not None and read.deadline_at <= self.now:
+            stage = records.read_stages[read.stage_number]
+            limit = records.workflow.definition.stages[read.stage_number - 1].timeouts.start_to_close
+            silent = read.kind is JobKind.EXECUTE and not (
+                limit and stage.started_at and stage.started_at + limit <= self.now
+            )
+            return StopReason.HEARTBEAT_TIMED_OUT if silent else StopReason.TIMED_OUT
+        ended = records.run is not None and records.run.state.terminal
+        return StopReason.RUN_ENDED if ended else StopReason.SUPERSEDED
 
     def wake_at(self) -> datetime | None:
         """The earliest time at which something is due that this batch has set: a job, a deadline, a run's start."""

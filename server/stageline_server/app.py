@@ -12,8 +12,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from stageline.v1 import admin_service_pb2, run_service_pb2, worker_service_pb2, workflow_service_pb2
+from stageline.v1 import (
+    admin_service_pb2,
+    event_service_pb2,
+    run_service_pb2,
+    worker_service_pb2,
+    workflow_service_pb2,
+)
 from stageline.v1 import admin_service_pb2_grpc as admin_grpc
+from stageline.v1 import event_service_pb2_grpc as event_grpc
 from stageline.v1 import run_service_pb2_grpc as run_grpc
 from stageline.v1 import worker_service_pb2_grpc as worker_grpc
 from stageline.v1 import workflow_service_pb2_grpc as workflow_grpc
@@ -23,6 +30,7 @@ from stageline_server.dispatch.ports import Ports
 from stageline_server.health import HealthMonitor
 from stageline_server.registration import register
 from stageline_server.services.admin import KEEPALIVE_INTERVAL_MIN, AdminService
+from stageline_server.services.events import EventService
 from stageline_server.services.runs import RunService
 from stageline_server.services.workflows import WorkflowService
 from stageline_server.settings import Settings
@@ -35,6 +43,7 @@ SERVICES = (
     workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
     worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 
@@ -80,6 +89,7 @@ class Application:
         register(server, WorkflowService(ports), workflow_grpc.add_WorkflowServiceServicer_to_server)
         register(server, RunService(plane, self.shutdown), run_grpc.add_RunServiceServicer_to_server)
         register(server, WorkerServicer(plane), worker_grpc.add_WorkerServiceServicer_to_server)
+        register(server, EventService(plane), event_grpc.add_EventServiceServicer_to_server)
         register(server, AdminService(plane), admin_grpc.add_AdminServiceServicer_to_server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.service, server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)

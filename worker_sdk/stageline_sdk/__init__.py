@@ -46,6 +46,8 @@ from stageline_sdk.errors import (
 )
 from stageline_sdk.retry import RetryPolicy, StageTimeouts
 from stageline_sdk.runs import (
+    Annotation,
+    DeadLetter,
     Event,
     Failure,
     LogLine,
@@ -56,6 +58,7 @@ from stageline_sdk.runs import (
     RunStatus,
     StageInfo,
     StageStatus,
+    WorkerSession,
 )
 from stageline_sdk.stage import Stage, stage
 from stageline_sdk.stage_ids import (
@@ -88,12 +91,14 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AbortedError",
     "AlreadyExistsError",
+    "Annotation",
     "ApiError",
     "BuiltWorkflow",
     "CancelSignal",
     "Client",
     "ConfigError",
     "Context",
+    "DeadLetter",
     "DeadlineExceededError",
     "DefinitionError",
     "DuplicateStageIdError",
@@ -144,6 +149,7 @@ __all__ = [
     "UnknownStageError",
     "UnsupportedError",
     "Worker",
+    "WorkerSession",
     "Workflow",
     "assert_valid_stage_id",
     "define_stage_ids",

@@ -8,11 +8,20 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from stageline_sdk._failures import final_failure, outcome_of_error, refused_value
-from stageline_sdk._job import Completed, ContextSink, Job, NotReady, Outcome, StageFailure, WaitsOutside
+from stageline_sdk._job import (
+    Completed,
+    ContextSink,
+    Job,
+    NotReady,
+    Outcome,
+    ResumeToken,
+    StageFailure,
+    WaitsOutside,
+)
 from stageline_sdk._payload import NulCharacterError, encode
 from stageline_sdk._schemas import type_name
 from stageline_sdk.cancellation import CancelSignal
-from stageline_sdk.context import context_for
+from stageline_sdk.context import Context, context_for
 from stageline_sdk.empty import NoInput
 from stageline_sdk.errors import StageExitError
 from stageline_sdk.stage import Stage
@@ -35,6 +44,12 @@ class Call:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
+    @property
+    def resume_tokens(self) -> tuple[ResumeToken, ...]:
+        """The tokens that it gave away so far."""
+        context: Context[Any, Any] = self.arguments[0]
+        return tuple(context._resume_tokens)  # noqa: SLF001 - the context is the runtime's
+
 
 def open_call(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal) -> Call | StageFailure:
     """Parse what the job carries with the stage's types, and return what to call; a failure if a type refuses it."""
@@ -52,10 +67,10 @@ def open_call(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSig
     return Call(stage.function, (context_for(job, given, config, sink, cancelled),))
 
 
-def close_call(stage: AnyStage, job: Job, value: Any) -> Outcome:
+def close_call(stage: AnyStage, job: Job, call: Call, value: Any) -> Outcome:
     """Return what the value that the stage's function returned means."""
     if isinstance(value, Suspended):
-        return _suspend(stage, job, value)
+        return _suspend(stage, job, value, call.resume_tokens)
     if isinstance(value, StillWaiting):
         return _wait_on(stage, job, value)
     try:
@@ -70,7 +85,7 @@ def run_blocking(stage: AnyStage, job: Job, sink: ContextSink, cancelled: Cancel
         call = open_call(stage, job, sink, cancelled)
         if isinstance(call, StageFailure):
             return call
-        return close_call(stage, job, call_guarded(call))
+        return close_call(stage, job, call, call_guarded(call))
     except Exception as error:  # noqa: BLE001 - whatever a stage raises is the attempt's outcome
         return outcome_of_error(error, cancelled)
 
@@ -118,15 +133,26 @@ def _open_check(
     return Call(stage.check_function, (context_for(job, NoInput(), config, sink, cancelled), state))
 
 
-def _suspend(stage: AnyStage, job: Job, suspended: Suspended) -> Outcome:
+def _suspend(stage: AnyStage, job: Job, suspended: Suspended, tokens: tuple[ResumeToken, ...]) -> Outcome:
     if stage.mode != "async-batch":
         return _misused(stage, 'returned Suspended, but is not of mode "async-batch"')
     if job.kind == "CHECK":
         return _misused(stage, "returned Suspended from its check function, which says StillWaiting instead")
+    if suspended.never_poll and not tokens:
+        return _misused(
+            stage, "returned Suspended(never_poll=True) without a token: call ctx.resume_token() first"
+        )
     state = _encode_state(stage, suspended.state)
     if isinstance(state, StageFailure):
         return state
-    return WaitsOutside(state, suspended.poll_interval, suspended.max_wait)
+    return WaitsOutside(
+        state,
+        suspended.poll_interval,
+        suspended.max_wait,
+        suspended.first_check,
+        suspended.never_poll,
+        tokens,
+    )
 
 
 def _wait_on(stage: AnyStage, job: Job, waiting: StillWaiting) -> Outcome:

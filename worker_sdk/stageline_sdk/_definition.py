@@ -30,6 +30,7 @@ def definition_of(workflow: BuiltWorkflow[Any, Any]) -> definition_pb2.WorkflowD
             definition_pb2.StageGroup(stages=[_stage_message(stage) for stage in group])
             for group in workflow.groups
         ],
+        run_timeout=_optional_duration(workflow.run_timeout),
     )
 
 

@@ -109,7 +109,7 @@ async def _run_on_loop(stage: AnyStage, job: Job, sink: ContextSink, cancel: Can
             return Cancelled(cancel.reason)
         return outcome_of_error(asyncio.CancelledError("the stage cancelled itself"), cancel)
     try:
-        return close_call(stage, job, task.result())
+        return close_call(stage, job, call, task.result())
     except Exception as error:  # noqa: BLE001 - whatever a stage raises is the attempt's outcome
         return outcome_of_error(error, cancel)
 

@@ -27,7 +27,7 @@ class Job:
         config: The run's config for this stage, over the stage's defaults.
         outputs: Outputs of earlier stages that came with the job, by stage id.
         stored_outputs: Ids of earlier stages whose outputs exist and are fetched when asked for.
-        state: What the stage's suspension left, if it was suspended.
+        state: What the stage's suspension left, if it was suspended in this generation.
     """
 
     run_id: str
@@ -125,6 +125,21 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeToken:
+    """A token that a stage gave away, as the server is told of it.
+
+    Attributes:
+        sha256: SHA-256 of the token's text.
+        label: What is waited for, for people.
+        expire_after: How long it is good, from the suspension on; None for as long as the stage waits.
+    """
+
+    sha256: bytes
+    label: str = ""
+    expire_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WaitsOutside:
     """The stage suspended: its work goes on elsewhere.
 
@@ -132,11 +147,17 @@ class WaitsOutside:
         state: What its check function needs, as JSON text.
         poll_interval: Wait before each check.
         max_wait: When the stage fails, counted from now.
+        first_check: Wait before the first check; None for the poll interval.
+        never_poll: No checks: only one of the tokens ends the wait.
+        tokens: Tokens that the stage gave away.
     """
 
     state: bytes
     poll_interval: timedelta
     max_wait: timedelta
+    first_check: timedelta | None = None
+    never_poll: bool = False
+    tokens: tuple[ResumeToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

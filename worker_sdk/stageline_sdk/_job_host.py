@@ -101,9 +101,7 @@ class JobHost:
         finally:
             active_time = timedelta(seconds=time.monotonic() - began)
             self._cancels.pop(offer.lease_token, None)
-            report = report_of(
-                offer.lease_token, outcome, annotations=sink.annotations, active_time=active_time
-            )
+            report = report_of(offer.lease_token, outcome, active_time=active_time)
             session.post(Finished(offer.lease_token, report))
 
     async def _outcome(

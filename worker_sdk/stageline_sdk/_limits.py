@@ -57,5 +57,14 @@ FAILURE_MESSAGE_BYTES_MAX: Final = 16 * 1024
 FAILURE_STACK_BYTES_MAX: Final = 64 * 1024
 """A failure's text; a longer one is cut and says so, since a failure must always be recordable."""
 
+RESUME_TOKENS_MAX: Final = 10
+RESUME_TOKEN_BYTES: Final = 32
+RESUME_LABEL_LENGTH_MAX: Final = 255
+"""Tokens that one attempt may give away, their random bytes, and the text that says what is waited for."""
+
+ANNOTATION_VALUE_BYTES_MAX: Final = 16 * 1024
+ANNOTATION_DETAILS_BYTES_MAX: Final = 64 * 1024
+"""One annotation: it is a note, not a payload."""
+
 PROCESS_CANCEL_GRACE: Final = timedelta(seconds=5)
 """How long a cancelled stage that runs in a process may tidy up before the process is ended."""

@@ -12,7 +12,7 @@ from stageline_sdk.errors import UnsupportedError
 
 def missing_inputs(offer: job_pb2.JobOffer, *, accepts_any_input: bool) -> list[str]:
     """Return the stages whose outputs the input is made of and which did not come with the offer."""
-    if accepts_any_input:
+    if accepts_any_input or offer.kind == job_pb2.JOB_KIND_CHECK:
         return []
     return [stage_id for stage_id in offer.input_stage_ids if stage_id not in _inline(offer.outputs)]
 
@@ -39,6 +39,7 @@ def job_of(
         workflow_name=offer.workflow_name,
         workflow_version=offer.workflow_version,
         stage_id=offer.stage_id,
+        kind="CHECK" if is_check else "EXECUTE",
         attempt=offer.attempt,
         delivery=offer.delivery,
         generation=offer.generation,
@@ -47,8 +48,13 @@ def job_of(
         config=json_text(offer.config, "config") or b"{}",
         outputs=outputs,
         stored_outputs=frozenset(offer.completed_stage_ids) - outputs.keys(),
-        state=(json_text(offer.suspended_state, "suspended state") or b"{}") if is_check else None,
+        state=_state(offer, is_check=is_check),
     )
+
+
+def _state(offer: job_pb2.JobOffer, *, is_check: bool) -> bytes | None:
+    text = json_text(offer.suspended_state, "suspended state")
+    return text or (b"{}" if is_check else None)
 
 
 def json_text(payload: payload_pb2.Payload, what: str) -> bytes:

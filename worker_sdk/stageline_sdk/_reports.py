@@ -1,10 +1,9 @@
 """From a stage's outcome to the report that the server gets."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
 
-from stageline.v1 import annotation_pb2, failure_pb2, payload_pb2, report_pb2
+from stageline.v1 import failure_pb2, payload_pb2, report_pb2
 from stageline_sdk._job import Cancelled, Completed, NotReady, Outcome, StageFailure, WaitsOutside
 from stageline_sdk._session_terms import Terms
 from stageline_sdk._wire import to_duration
@@ -18,7 +17,6 @@ def report_of(
     lease_token: bytes,
     outcome: Outcome,
     *,
-    annotations: Sequence[annotation_pb2.AnnotationEntry] = (),
     active_time: timedelta | None = None,
 ) -> report_pb2.Report | None:
     """Return the report of an outcome; None for work that was stopped before its end.
@@ -26,20 +24,28 @@ def report_of(
     Args:
         lease_token: The job's lease.
         outcome: How the stage's code ended.
-        annotations: What it annotated.
         active_time: How long it ran.
     """
     if isinstance(outcome, Cancelled):
         return None
-    report = report_pb2.Report(
-        lease_token=lease_token, annotations=annotations, active_duration=to_duration(active_time)
-    )
+    report = report_pb2.Report(lease_token=lease_token, active_duration=to_duration(active_time))
     if isinstance(outcome, Completed):
         report.completed.output.json = outcome.output
     elif isinstance(outcome, WaitsOutside):
         report.suspended.state.json = outcome.state
         report.suspended.poll_policy.poll_interval.FromTimedelta(outcome.poll_interval)
         report.suspended.poll_policy.wait_max.FromTimedelta(outcome.max_wait)
+        report.suspended.poll_policy.never_poll = outcome.never_poll
+        if outcome.first_check is not None:
+            report.suspended.poll_policy.first_check_delay.FromTimedelta(outcome.first_check)
+        report.suspended.resume_conditions.extend(
+            report_pb2.ResumeCondition(
+                token_sha256=token.sha256,
+                label=token.label,
+                expire_after=to_duration(token.expire_after),
+            )
+            for token in outcome.tokens
+        )
     elif isinstance(outcome, NotReady):
         _set_still_waiting(report.still_waiting, outcome)
     else:

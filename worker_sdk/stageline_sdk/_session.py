@@ -18,7 +18,7 @@ from stageline_sdk._mailbox import Mailbox
 from stageline_sdk._rpc_errors import api_error
 from stageline_sdk._session_actions import Action, LeaveStream, Notice, StartJob, StopJob
 from stageline_sdk._session_core import SessionCore, SessionProfile
-from stageline_sdk._session_messages import Finished, Logged, Message
+from stageline_sdk._session_messages import Annotated, Finished, Logged, Message
 from stageline_sdk._session_pump import StreamPump
 from stageline_sdk._session_rpc import FatalError, WorkerCalls, is_fatal, raise_for_end
 from stageline_sdk._session_stream import FramingError
@@ -234,6 +234,8 @@ class Session:
                     self._core.finish(message.lease_token, message.report)
                 case Logged():
                     self._core.log(message.lease_token, message.entry, now)
+                case Annotated():
+                    self._core.annotate(message.lease_token, message.entry)
                 case _:
                     self._core.progress(message.lease_token, message.progress)
         self._ring()

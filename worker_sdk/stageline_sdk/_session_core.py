@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from stageline.v1 import job_pb2, report_pb2, run_pb2, session_pb2, worker_pb2
+from stageline.v1 import annotation_pb2, job_pb2, report_pb2, run_pb2, session_pb2, worker_pb2
 from stageline_sdk._reports import returned
 from stageline_sdk._session_actions import Action, LeaveStream, Notice, StopJob
 from stageline_sdk._session_drain import WorkerDrain
@@ -163,6 +163,12 @@ class SessionCore:
         if job is not None and job.is_working:
             job.progress = progress
 
+    def annotate(self, lease_token: bytes, entry: annotation_pb2.AnnotationEntry) -> None:
+        """Take an annotation of a job, and keep it until the server has it."""
+        job = self.jobs.get(lease_token)
+        if job is not None and job.is_working:
+            job.annotations.add(entry)
+
     def drain(self, within: timedelta, now: float) -> None:
         """Take nothing new, and finish or hand back what is held within a time. Another call may only shorten it."""
         drain = WorkerDrain.within(within, now)
@@ -275,6 +281,9 @@ class SessionCore:
                 return self._items.verdict(item.held_lease_verdict)
             case "error":
                 return self._items.refused_item(item.error)
+            case "record_acknowledgement":
+                for job in self.jobs:
+                    job.annotations.acknowledge(item.record_acknowledgement.annotation_ids)
             case "drain":
                 self._on_drain(item.drain, now)
             case "session_end":

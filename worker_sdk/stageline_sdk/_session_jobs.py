@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 from stageline.v1 import report_pb2, run_pb2, session_pb2, worker_pb2
 from stageline_sdk._reports import fitted_report
+from stageline_sdk._session_annotations import JobAnnotations
 from stageline_sdk._session_logs import JobLogs
 from stageline_sdk._session_terms import Terms
 
@@ -38,6 +39,7 @@ class HeldJob:
         report: What is to be reported, until it is acknowledged.
         awaits_verdict: Whether the report waits for the server's verdict on its lease.
         logs: Lines that are not sent yet.
+        annotations: What the server has not acknowledged.
         progress: Progress that is not sent yet.
         progress_at: When the next progress may be sent.
     """
@@ -51,6 +53,7 @@ class HeldJob:
     report: report_pb2.Report | None = None
     awaits_verdict: bool = False
     logs: JobLogs = field(default_factory=JobLogs)
+    annotations: JobAnnotations = field(default_factory=JobAnnotations)
     progress: run_pb2.StageProgress | None = None
     progress_at: float = 0.0
 
@@ -102,6 +105,7 @@ class JobTable:
     def keep_report(self, job: HeldJob, report: report_pb2.Report) -> None:
         """Keep a report until it is acknowledged, and send it with the next frame."""
         job.report = report if self.terms is None else fitted_report(report, self.terms)
+        job.annotations.ride_in(job.report)
         job.progress = None
         self.ready_reports.append(job)
 
@@ -136,6 +140,7 @@ class JobTable:
         held = [job for job in self._jobs.values() if job.is_held]
         for job in held:
             job.awaits_verdict = job.report is not None
+            job.annotations.begin_stream()
         return [
             session_pb2.HeldLease(lease_token=job.lease_token, unacknowledged_report=job.report is not None)
             for job in held

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stageline.v1 import report_pb2, run_pb2
+from stageline.v1 import annotation_pb2, report_pb2, run_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +29,12 @@ class Progressed:
     progress: run_pb2.StageProgress
 
 
-Message = Finished | Logged | Progressed
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """A job made a note."""
+
+    lease_token: bytes
+    entry: annotation_pb2.AnnotationEntry
+
+
+Message = Finished | Logged | Progressed | Annotated

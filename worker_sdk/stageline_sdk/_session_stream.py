@@ -81,6 +81,7 @@ class WorkerStream:
             return None
         packer = FramePacker(self.terms)
         self._pack_control(packer, free_slots, drain)
+        self._pack_annotations(packer)
         self._pack_reports(packer)
         self._pack_progress(packer, self.terms, now)
         if self._logs_at is not None and self._logs_at <= now:
@@ -109,7 +110,7 @@ class WorkerStream:
             done.popleft()
 
     def _pack_reports(self, packer: FramePacker) -> None:
-        """Add reports, each after the job's log lines: once the report is in, its lease is over."""
+        """Add reports, each after what its job said: once the report is in, its lease is over."""
         ready = self._jobs.ready_reports
         while ready:
             job = ready[0]
@@ -117,9 +118,23 @@ class WorkerStream:
                 ready.popleft()
                 continue
             item = worker_pb2.WorkerItem(report=job.report)
-            if not self._pack_logs_of(job, packer) or not packer.add(item):
+            is_first = self._pack_annotations_of(job, packer) and self._pack_logs_of(job, packer)
+            if not is_first or not packer.add(item):
                 return
             ready.popleft()
+
+    def _pack_annotations(self, packer: FramePacker) -> None:
+        for job in self._jobs:
+            if job.annotations and job.is_held and not job.awaits_verdict:
+                self._pack_annotations_of(job, packer)
+
+    def _pack_annotations_of(self, job: HeldJob, packer: FramePacker) -> bool:
+        """Add a job's annotations; False when the frame is full before the last one."""
+        while (item := job.annotations.next_item(job.lease_token)) is not None:
+            if not packer.add(item):
+                return False
+            job.annotations.sent()
+        return True
 
     def _pack_progress(self, packer: FramePacker, terms: Terms, now: float) -> None:
         for job in self._jobs:

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from stageline.v1 import annotation_pb2, run_pb2
 from stageline_sdk._job import AnnotationRecord, LogRecord, ProgressUpdate
-from stageline_sdk._session_messages import Logged, Message, Progressed
+from stageline_sdk._session_messages import Annotated, Logged, Message, Progressed
 from stageline_sdk._wire import to_timestamp
 
 _PROGRESS_MESSAGE_LENGTH_MAX = 1024
@@ -17,11 +17,7 @@ _PROGRESS_DETAILS_BYTES_MAX = 16 * 1024
 
 
 class SessionSink:
-    """The sink of one job. Its methods are called from the thread or loop that the stage runs in.
-
-    Attributes:
-        annotations: What the stage annotated, for its report.
-    """
+    """The sink of one job. Its methods are called from the thread or loop that the stage runs in."""
 
     def __init__(
         self, lease_token: bytes, post: Callable[[Message], None], fetch: Callable[[bytes, str], bytes]
@@ -33,7 +29,6 @@ class SessionSink:
             post: Sends a message to the session; returns at once.
             fetch: Returns the output of a stage, given a lease; blocks.
         """
-        self.annotations: list[annotation_pb2.AnnotationEntry] = []
         self._lease_token = lease_token
         self._post = post
         self._fetch = fetch
@@ -59,16 +54,15 @@ class SessionSink:
         self._post(Progressed(self._lease_token, progress))
 
     def annotate(self, annotation: AnnotationRecord) -> None:
-        """Keep an annotation for the report."""
-        self.annotations.append(
-            annotation_pb2.AnnotationEntry(
-                annotation_id=str(uuid.uuid4()),
-                key=annotation.key,
-                value=to_json(annotation.value),
-                details=_json_object(annotation.details),
-                emit_event=annotation.emit_event,
-            )
+        """Send an annotation; the session keeps it until the server has it."""
+        entry = annotation_pb2.AnnotationEntry(
+            annotation_id=str(uuid.uuid4()),
+            key=annotation.key,
+            value=to_json(annotation.value),
+            details=_json_object(annotation.details),
+            emit_event=annotation.emit_event,
         )
+        self._post(Annotated(self._lease_token, entry))
 
     def fetch_output(self, stage_id: str) -> bytes:
         """Return the output of an earlier stage; blocks until it is there.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +42,7 @@ class BuiltWorkflow(Generic[InputT_contra, OutputT_co]):
         description: For people; may be empty.
         input_type: The type of a run's input.
         groups: The stages of each group, in order; `groups[0]` is group 1.
+        run_timeout: How long a run may take from its start; None for no limit.
     """
 
     name: str
@@ -48,6 +50,7 @@ class BuiltWorkflow(Generic[InputT_contra, OutputT_co]):
     description: str
     input_type: Any
     groups: tuple[tuple[Stage[Any, Any, Any], ...], ...]
+    run_timeout: timedelta | None = None
 
     @cached_property
     def plan(self) -> tuple[PlannedStage, ...]:

@@ -15,7 +15,8 @@ from stageline.v1 import (
     run_service_pb2,
     workflow_service_pb2,
 )
-from stageline_sdk._client_base import ClientBase
+from stageline_sdk._client_changes import RunChanges
+from stageline_sdk._client_upkeep import Upkeep
 from stageline_sdk._decode import decode_log_line, decode_run, decode_workflow, result_of
 from stageline_sdk._definition import definition_of
 from stageline_sdk._watch import RunWatch
@@ -30,7 +31,7 @@ AnyWorkflow = BuiltWorkflow[Any, Any]
 _PAGE_SIZE_MAX = 1000
 
 
-class Client(ClientBase):
+class Client(RunChanges, Upkeep):
     """Speaks to a Stageline server, from asynchronous code. `SyncClient` is the same for scripts.
 
     It connects at the first call, over one channel, in the loop that runs then. A call that finds the server away is

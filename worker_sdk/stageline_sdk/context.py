@@ -1,15 +1,33 @@
 """What a stage function gets: its input and config, the outputs of earlier stages, and ways to speak."""
 
+import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from typing_extensions import TypeVar
 
-from stageline_sdk._job import AnnotationRecord, ContextSink, Job, LogLevel, LogRecord, ProgressUpdate
+from stageline_sdk._job import (
+    AnnotationRecord,
+    ContextSink,
+    Job,
+    LogLevel,
+    LogRecord,
+    ProgressUpdate,
+    ResumeToken,
+)
+from stageline_sdk._limits import (
+    ANNOTATION_DETAILS_BYTES_MAX,
+    ANNOTATION_VALUE_BYTES_MAX,
+    RESUME_LABEL_LENGTH_MAX,
+    RESUME_TOKEN_BYTES,
+    RESUME_TOKENS_MAX,
+    WAIT_MAX,
+)
 from stageline_sdk._payload import clean_text, jsonable, jsonable_fields
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.empty import NoConfig
@@ -115,6 +133,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
     _job: Job = field(repr=False)
     _sink: ContextSink = field(repr=False)
     _fetched: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _resume_tokens: list[ResumeToken] = field(default_factory=list, repr=False)
 
     @overload
     def require(self, stage: "Stage[Any, OutputT, Any]") -> OutputT: ...
@@ -187,7 +206,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
     def annotate(
         self, key: str, value: Any, *, details: Mapping[str, Any] | None = None, emit_event: bool = False
     ) -> None:
-        """Make a note on the run, such as why something was decided. Booked with the outcome of this attempt.
+        """Make a note on the run, such as why something was decided. Sent at once, and kept until the server has it.
 
         Args:
             key: A dotted lower-case name, such as `decision.rationale`; 1 to 255 characters.
@@ -196,7 +215,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
             emit_event: Whether an event `annotation:created` tells of it.
 
         Raises:
-            ValueError: The key's length is wrong, or the value is None.
+            ValueError: The key's length is wrong, the value is None, or value or details are too large.
         """
         if not 1 <= len(key) <= _ANNOTATION_KEY_LENGTH_MAX:
             raise ValueError(
@@ -204,9 +223,52 @@ class Context(Generic[InputT_co, ConfigT_co]):
             )
         if value is None:
             raise ValueError(f"annotation {key!r} has no value: give any JSON value except null")
-        self._sink.annotate(
-            AnnotationRecord(key, jsonable(value), jsonable_fields(details or {}), emit_event)
-        )
+        said = AnnotationRecord(key, jsonable(value), jsonable_fields(details or {}), emit_event)
+        for name, part, bytes_max in (
+            ("value", said.value, ANNOTATION_VALUE_BYTES_MAX),
+            ("details", said.details, ANNOTATION_DETAILS_BYTES_MAX),
+        ):
+            size_bytes = len(to_json(part))
+            if size_bytes > bytes_max:
+                raise ValueError(
+                    f"annotation {key!r}: {name} has {size_bytes:,} bytes; the limit is {bytes_max:,}"
+                )
+        self._sink.annotate(said)
+
+    def resume_token(self, label: str = "", *, expire_after: timedelta | None = None) -> str:
+        """Return a new token by which the outside may end this stage's wait, once. Give it away, then return Suspended.
+
+        Whoever has it calls `client.resume_stage(ctx.run_id, ctx.stage_id, token, output=...)`, or `stageline run
+        resume`. The server stores only its hash. It is good from the moment the suspension is recorded, and void if the
+        stage ends otherwise. A token is a secret: in a log or an annotation everybody who reads the run has it.
+
+        Args:
+            label: What is waited for, for people: `approval by finance`. At most 255 characters.
+            expire_after: How long it is good, from the suspension on. Default: as long as the stage waits.
+
+        Raises:
+            ValueError: The label is too long, the time is not more than 0, or there are ten tokens already.
+        """
+        if len(label) > RESUME_LABEL_LENGTH_MAX:
+            raise ValueError(f"a label has at most {RESUME_LABEL_LENGTH_MAX} characters, got {len(label)}")
+        if expire_after is not None and not timedelta(0) < expire_after <= WAIT_MAX:
+            raise ValueError(
+                f"expire_after must be more than 0, at most {WAIT_MAX.days} days, got {expire_after}"
+            )
+        if len(self._resume_tokens) == RESUME_TOKENS_MAX:
+            raise ValueError(f"an attempt has at most {RESUME_TOKENS_MAX} resume tokens")
+        token = secrets.token_urlsafe(RESUME_TOKEN_BYTES)
+        digest = hashlib.sha256(token.encode()).digest()
+        self._resume_tokens.append(ResumeToken(digest, clean_text(label), expire_after))
+        return token
+
+    @property
+    def resume_state(self) -> Any | None:
+        """What the last suspension of this stage left, as JSON values; None if it was not suspended in this generation.
+
+        An attempt that follows a suspension (its check failed, say) finds here what it had submitted already.
+        """
+        return None if self._job.state is None else from_json(self._job.state)
 
     def raise_if_cancelled(self) -> None:
         """Stop here if the work is no longer wanted. Call it between the steps of a long `def` stage.

@@ -211,6 +211,85 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """A note on a run.
+
+    Attributes:
+        id: Unique in the run.
+        key: A dotted lower-case name.
+        value: What it says, as JSON values.
+        details: More about it, as JSON values.
+        scope: What it is about: `run`, `stage`, `ai_call` or a word of its maker's.
+        scope_id: Which one; may be empty.
+        stage_id: The stage that made it; empty when a client did.
+        generation: Of that stage; 0 when a client made it.
+        attempt: Of that stage; 0 when a client made it.
+        actor: Who says it, as `kind:id`; empty when that is not said.
+        at: When the server booked it, with a time zone.
+    """
+
+    id: str
+    key: str
+    value: Any
+    details: Mapping[str, Any]
+    scope: str
+    scope_id: str
+    stage_id: str
+    generation: int
+    attempt: int
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSession:
+    """A worker that is connected.
+
+    Attributes:
+        session_id: Its session.
+        name: What it calls itself.
+        sdk: Its SDK with version and language.
+        slots: Jobs that it takes at a time.
+        held_jobs: Jobs that it holds now.
+        labels: As it told them.
+        server_id: The server that its stream is on.
+        draining: Whether it takes nothing new.
+        connected_at: When its session began, with a time zone.
+        last_seen_at: When it was last heard of; None where the server that answered does not know.
+    """
+
+    session_id: str
+    name: str
+    sdk: str
+    slots: int
+    held_jobs: int
+    labels: Mapping[str, str]
+    server_id: str
+    draining: bool
+    connected_at: datetime
+    last_seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An event that could not be delivered, and that holds up the later ones of its run.
+
+    Attributes:
+        id: Names it for a replay.
+        event: The event.
+        plugin: What failed to take it.
+        attempts: Tries that were made.
+        last_error: What went wrong at the last one.
+    """
+
+    id: str
+    event: Event
+    plugin: str
+    attempts: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """How a run ended.
 

@@ -1,6 +1,6 @@
 """What a stage of mode `async-batch` says when its work goes on elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -18,8 +18,9 @@ class Suspended:
         DefinitionError: An interval is out of its range.
     """
 
-    state: Any
-    """What the check function needs to find the work again: a pydantic model or anything else that JSON can show."""
+    state: Any = field(default_factory=dict)
+    """What the check function needs to find the work again: a pydantic model or anything else that JSON can show.
+    Default: an empty object."""
 
     poll_interval: timedelta = timedelta(seconds=30)
     """Wait before each check. From 1 second to 366 days. Default 30 seconds."""
@@ -27,9 +28,19 @@ class Suspended:
     max_wait: timedelta = timedelta(days=1)
     """When the stage fails, if the work is still not done, counted from now. At most 366 days. Default a day."""
 
+    first_check: timedelta | None = None
+    """Wait before the first check. At most 366 days. Default: the poll interval."""
+
+    never_poll: bool = False
+    """True: no checks; only a token of `ctx.resume_token()`, or the end of `max_wait`, ends the wait. Needs a token."""
+
     def __post_init__(self) -> None:
         _check_interval("Suspended.poll_interval", self.poll_interval)
         _check_interval("Suspended.max_wait", self.max_wait)
+        if self.first_check is not None and not timedelta(0) <= self.first_check <= WAIT_MAX:
+            raise DefinitionError(
+                f"Suspended.first_check must be 0 to {WAIT_MAX.days} days, got {self.first_check}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,15 @@
 """Workflows: a pipeline of groups of stages, typed from the run's input to its output."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
+from stageline_sdk._limits import TIMEOUT_MAX
 from stageline_sdk._names import require_workflow_name, title_of
 from stageline_sdk._validation import check_group, check_workflow
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.empty import NoInput
+from stageline_sdk.errors import DefinitionError
 from stageline_sdk.stage import Stage
 
 InputT = TypeVar("InputT")
@@ -33,7 +36,7 @@ class Workflow(Generic[InputT, ReadyT]):
     with such fields may read: there it is `build()` that compares the schemas.
     """
 
-    __slots__ = ("_description", "_groups", "_input_type", "_name", "_title")
+    __slots__ = ("_description", "_groups", "_input_type", "_name", "_run_timeout", "_title")
 
     @overload
     def __init__(
@@ -43,12 +46,27 @@ class Workflow(Generic[InputT, ReadyT]):
         input: type[InputT],
         title: str = "",
         description: str = "",
+        run_timeout: timedelta | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: "Workflow[Any, Any]", name: str, *, input: Any, title: str = "", description: str = ""
+        self: "Workflow[Any, Any]",
+        name: str,
+        *,
+        input: Any,
+        title: str = "",
+        description: str = "",
+        run_timeout: timedelta | None = None,
     ) -> None: ...
-    def __init__(self, name: str, *, input: Any, title: str = "", description: str = "") -> None:  # noqa: A002 - the word of the domain
+    def __init__(
+        self,
+        name: str,
+        *,
+        input: Any,  # noqa: A002 - the word of the domain
+        title: str = "",
+        description: str = "",
+        run_timeout: timedelta | None = None,
+    ) -> None:
         """Start a workflow without stages.
 
         Args:
@@ -58,10 +76,17 @@ class Workflow(Generic[InputT, ReadyT]):
                 have none.
             title: For people, at most 255 characters. Default: the name, as `Document Processor`.
             description: For people, at most 16 KiB.
+            run_timeout: How long a run may take from its start, waits included; then it fails with RUN_TIMED_OUT.
+                More than 0, at most 366 days. Default: without limit.
 
         Raises:
-            DefinitionError: The name breaks the rule for names.
+            DefinitionError: The name breaks the rule for names, or the time-out is out of its range.
         """
+        if run_timeout is not None and not timedelta(0) < run_timeout <= TIMEOUT_MAX:
+            raise DefinitionError(
+                f"workflow {name!r}: run_timeout must be more than 0 and at most {TIMEOUT_MAX.days} days, got {run_timeout}"
+            )
+        self._run_timeout = run_timeout
         self._name = require_workflow_name(name)
         self._title = title or title_of(name)
         self._description = description
@@ -116,6 +141,7 @@ class Workflow(Generic[InputT, ReadyT]):
             description=self._description,
             input_type=self._input_type,
             groups=self._groups,
+            run_timeout=self._run_timeout,
         )
         check_workflow(built)
         return built
@@ -123,7 +149,11 @@ class Workflow(Generic[InputT, ReadyT]):
     def _with_group(self, stages: Sequence[Stage[Any, Any, Any]]) -> "Workflow[InputT, Any]":
         check_group(self._name, stages)
         longer: Workflow[InputT, Any] = Workflow(
-            self._name, input=self._input_type, title=self._title, description=self._description
+            self._name,
+            input=self._input_type,
+            title=self._title,
+            description=self._description,
+            run_timeout=self._run_timeout,
         )
         longer._groups = (*self._groups, tuple(stages))
         return longer

@@ -1,4 +1,4 @@
-"""`stageline run`: start, read, watch and cancel runs."""
+"""`stageline run`: start, read, watch and change runs."""
 
 from typing import Any
 
@@ -7,15 +7,25 @@ import click
 from stageline_cli.connecting import Target, speak, target_options
 from stageline_cli.exit_codes import ExitCode
 from stageline_cli.json_arguments import JsonType, LabelType
+from stageline_cli.lazy import LazyCommand, LazyGroup
 from stageline_sdk import Client, LogLine, Run, RunStatus
 
 STATUSES = [status.value for status in RunStatus if status is not RunStatus.UNSPECIFIED]
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-@click.group(context_settings={"max_content_width": 100})
+CHANGES = {
+    "rerun": LazyCommand(
+        "stageline_cli.commands.run_changes:rerun", "Run an ended run again, from a stage on."
+    ),
+    "resume": LazyCommand("stageline_cli.commands.run_changes:resume", "End the wait of a suspended stage."),
+    "annotations": LazyCommand("stageline_cli.commands.run_changes:annotations", "Show the notes on a run."),
+}
+
+
+@click.group(cls=LazyGroup, commands_by_name=CHANGES, context_settings={"max_content_width": 100})
 def run() -> None:
-    """Start, read, watch and cancel runs.
+    """Start, read, watch and change runs.
 
     \b
     Examples:

@@ -18,6 +18,7 @@ from stageline_engine.commands.jobs import (
     ProgressRecorded,
     ReportJob,
     ReportProgress,
+    StopReason,
 )
 from stageline_engine.commands.maintenance import (
     ClaimPendingRuns,
@@ -104,6 +105,7 @@ __all__ = [
     "StageResumed",
     "StaleLeasesReaped",
     "StillWaiting",
+    "StopReason",
     "StuckRunsReaped",
     "SuspendCondition",
     "Suspended",

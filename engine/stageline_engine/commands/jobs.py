@@ -13,14 +13,32 @@ from stageline_engine.events import Annotation
 from stageline_engine.model.job import JobKind
 
 
+class StopReason(StrEnum):
+    """Why a lease no longer counts. The names are those of ``stageline.v1.StopReason``."""
+
+    RUN_ENDED = "RUN_ENDED"
+    SUPERSEDED = "SUPERSEDED"
+    TIMED_OUT = "TIMED_OUT"
+    HEARTBEAT_TIMED_OUT = "HEARTBEAT_TIMED_OUT"
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseReference:
-    """Names one lease for whoever holds it."""
+    """Names one lease for whoever holds it.
+
+    Attributes:
+        session_id: Whose it is.
+        lease_token: Its secret.
+        run_id: The run.
+        stage_number: The stage.
+        stop_reason: Of a lease that no longer counts: why, for its holder. No part of its identity.
+    """
 
     session_id: UUID
     lease_token: UUID
     run_id: UUID
     stage_number: int
+    stop_reason: StopReason = field(default=StopReason.RUN_ENDED, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from stageline_engine.commands.base import Command
-from stageline_engine.commands.outcomes import Completed
+from stageline_engine.commands.outcomes import Completed, Failed
 from stageline_engine.events import Annotation, StageError
 from stageline_engine.limits import PRIORITY_DEFAULT
 from stageline_engine.model.run import RunRow, RunState
@@ -126,11 +126,21 @@ class RunRerunResult:
 
 @dataclass(frozen=True, slots=True)
 class AnnotateRun(Command["RunAnnotated"]):
-    """``annotation.attach``: remarks about a run in any state. Those whose id the run has already change nothing."""
+    """``annotation.attach``: remarks about a run in any state. Those whose id the run has already change nothing.
+
+    Attributes:
+        namespace: The tenant.
+        run_id: The run.
+        annotations: The remarks.
+        stage_number: The stage that says it; 0 means the outside.
+        lease_token: The lease under which a stage says it: refused where that no longer counts.
+    """
 
     namespace: str
     run_id: UUID
     annotations: tuple[Annotation, ...]
+    stage_number: int = 0
+    lease_token: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +155,9 @@ class CheckNow:
     """The outside wishes a suspended stage to be checked now."""
 
 
-WaitOutcome = Completed | StageError | CheckNow
-"""How the outside ends a wait, or looks after it."""
+WaitOutcome = Completed | Failed | StageError | CheckNow
+"""How the outside ends a wait, or looks after it. ``Failed`` leaves what follows to the stage's retry policy; a bare
+``StageError`` is final."""
 
 
 @dataclass(frozen=True, slots=True)

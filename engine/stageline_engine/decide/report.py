@@ -131,7 +131,7 @@ def decide_report(
     """
     stage = view.stages[command.stage_number]
     for annotation in command.annotations:
-        yield events.AnnotationAdded(_in_stage(annotation, stage))
+        yield events.AnnotationAdded(in_stage(annotation, stage))
     match outcome:
         case Completed(output=output, metrics=metrics):
             text = output.decode()
@@ -151,7 +151,7 @@ def decide_report(
             yield decide_still_waiting(view, stage, waiting, now)
 
 
-def _in_stage(annotation: events.Annotation, stage: StageRow) -> events.Annotation:
+def in_stage(annotation: events.Annotation, stage: StageRow) -> events.Annotation:
     """The annotation with the stage that it was made in; a scope that was left at the run's becomes the stage's."""
     scope, scope_id = annotation.scope, annotation.scope_id
     if scope == "run":

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from stageline_engine import events
-from stageline_engine.commands import CheckNow, WaitOutcome
+from stageline_engine.commands import CheckNow, Failed, WaitOutcome
 from stageline_engine.decide.advance import close_stage
-from stageline_engine.decide.report import fail_stage
+from stageline_engine.decide.report import fail_stage, fail_try
 from stageline_engine.decide.view import RunView
 from stageline_engine.model.stage import StageRow, StageState
 from stageline_engine.records import ResumeToken
@@ -47,7 +47,7 @@ def refuse_resume(
 
 
 def decide_resume(
-    view: RunView, stage: StageRow, outcome: WaitOutcome, now: datetime
+    view: RunView, stage: StageRow, outcome: WaitOutcome, now: datetime, chance: float
 ) -> Iterator[events.Event]:
     """Yields how a wait ends, or is looked after, because the outside said so.
 
@@ -56,9 +56,12 @@ def decide_resume(
         stage: The stage.
         outcome: An output, a failure, or the wish for a check now.
         now: The present time.
+        chance: A number from 0 to 1 for the jitter of a retry.
     """
     if isinstance(outcome, CheckNow):
         yield events.CheckRequested(stage.number, stage.stage_id)
+    elif isinstance(outcome, Failed):
+        yield from fail_try(view, stage, outcome, now, chance)
     elif isinstance(outcome, events.StageError):
         yield from fail_stage(view, stage, outcome, now, reported=False)
     else:

@@ -4,16 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from stageline_engine.acceptance import annotation_violations
-from stageline_engine.commands import AnnotateRun, RunAnnotated
+from stageline_engine.commands import AnnotateRun, Disposition, RunAnnotated
+from stageline_engine.decide.report import in_stage, judge
+from stageline_engine.decide.view import RunView
 from stageline_engine.events import Annotation, AnnotationAdded
 from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.runs import run_not_found
-from stageline_engine.rejections import Rejection, out_of_limits
+from stageline_engine.rejections import Reason, Rejection, out_of_limits
 
 
 async def annotate_runs(batch: Batch, commands: Sequence[AnnotateRun]) -> list[RunAnnotated | Rejection]:
     """Keeps remarks about runs, each once."""
-    await batch.load({command.run_id: frozenset() for command in commands})
+    wanted: dict[UUID, frozenset[int]] = {}
+    for command in commands:
+        number = {command.stage_number} if command.stage_number else set()
+        wanted[command.run_id] = wanted.get(command.run_id, frozenset()) | number
+    await batch.load(wanted)
     fresh = await FreshAnnotations.find(
         batch, [(command.run_id, command.annotations) for command in commands]
     )
@@ -27,9 +33,17 @@ def _annotate(batch: Batch, command: AnnotateRun, fresh: "FreshAnnotations") -> 
     wrong = tuple(annotation_violations(command.annotations))
     if wrong:
         return out_of_limits(wrong)
+    if command.lease_token is not None and not _counts(view, command, command.lease_token):
+        return Rejection(Reason.LEASE_SUPERSEDED, "The lease is not live any more.")
+    stage = view.stages.get(command.stage_number)
     new = fresh.take(command.run_id, command.annotations)
-    batch.space.apply_all(command.run_id, [AnnotationAdded(annotation) for annotation in new])
+    said = [annotation if stage is None else in_stage(annotation, stage) for annotation in new]
+    batch.space.apply_all(command.run_id, [AnnotationAdded(annotation) for annotation in said])
     return RunAnnotated(tuple(annotation.id for annotation in new))
+
+
+def _counts(view: RunView, command: AnnotateRun, lease_token: UUID) -> bool:
+    return judge(view, command.namespace, command.stage_number, lease_token) is Disposition.RECORDED
 
 
 class FreshAnnotations:

@@ -38,7 +38,8 @@ async def _resume(batch: Batch, command: ResumeStage) -> StageResumed | Rejectio
         return refusal or run_not_found(command.namespace, str(command.run_id))
     if token.used_fingerprint is not None:
         return StageResumed(view.run.state, replayed=True)
-    batch.space.apply_all(command.run_id, decide_resume(view, stage, command.outcome, batch.space.now))
+    happened = decide_resume(view, stage, command.outcome, batch.space.now, batch.ids.chance())
+    batch.space.apply_all(command.run_id, happened)
     if not isinstance(command.outcome, CheckNow):
         batch.space.use_token(replace(token, used_fingerprint=fingerprint_of(command.outcome)))
     return StageResumed(batch.space.runs[command.run_id].view().run.state)

@@ -34,6 +34,7 @@ def structure_faults(definition: WorkflowDefinition) -> Iterator[DefinitionFault
     yield from _group_faults(definition)
     yield from _duplicate_faults(definition)
     yield from _dependency_faults(definition)
+    yield from _duration_faults(definition.run_timeout, timedelta(0), "definition.run_timeout")
     for field, stage in located_stages(definition):
         yield from _stage_faults(stage, field)
 
@@ -172,16 +173,18 @@ def _error_type_faults(names: tuple[str, ...], field: str) -> Iterator[Definitio
 
 def _timeout_faults(timeouts: StageTimeouts, field: str) -> Iterator[DefinitionFault]:
     for name in ("schedule_to_start", "start_to_close", "heartbeat"):
-        value: timedelta | None = getattr(timeouts, name)
         least = limits.STAGE_HEARTBEAT_MIN if name == "heartbeat" else timedelta(0)
-        if value is None:
-            continue
-        if not timedelta(0) < value <= limits.STAGE_TIMEOUT_MAX or value < least:
-            bound = f"at least {_seconds(least)}" if least else "above 0 s"
-            yield broken_rule(
-                f"{field}.{name}",
-                f"must be {bound} and at most {_seconds(limits.STAGE_TIMEOUT_MAX)}, but is {_seconds(value)}",
-            )
+        yield from _duration_faults(getattr(timeouts, name), least, f"{field}.{name}")
+
+
+def _duration_faults(value: timedelta | None, least: timedelta, field: str) -> Iterator[DefinitionFault]:
+    """Yields what is wrong with a limit of time that is set."""
+    if value is None or (timedelta(0) < value <= limits.STAGE_TIMEOUT_MAX and value >= least):
+        return
+    bound = f"at least {_seconds(least)}" if least else "above 0 s"
+    yield broken_rule(
+        field, f"must be {bound} and at most {_seconds(limits.STAGE_TIMEOUT_MAX)}, but is {_seconds(value)}"
+    )
 
 
 def _seconds(value: timedelta) -> str:

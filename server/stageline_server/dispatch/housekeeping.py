@@ -2,9 +2,10 @@
 
 import logging
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from stageline_engine.commands import ReapStaleLeases
+from stageline_engine.commands import ReapStaleLeases, ReapStuckRuns, StaleLeasesReaped, StuckRunsReaped
 from stageline_engine.errors import EngineError
 from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.lost_offers import LostOffers
@@ -20,6 +21,10 @@ RENEWALS_BEFORE_REAPING = 2
 """Renewals in a row before stale leases are taken: after an outage every server gets a chance to renew its own."""
 
 
+REPAIR_INTERVAL = timedelta(seconds=60)
+"""Runs that stand still are looked for this often: there are none unless something went wrong that never should."""
+
+
 class Housekeeping:
     """Slow loops; no run waits for any of them while all goes well."""
 
@@ -32,6 +37,7 @@ class Housekeeping:
         self.lost_offers = LostOffers(plane.sessions, plane.ports.sessions.held_leases, plane.take_back)
         self.loops = [
             Loop(self._keep_alive, self._renewal, name="renew sessions and reap stale leases"),
+            Loop(self._repair, REPAIR_INTERVAL, name="repair runs that stand still"),
             Loop(self._recheck, settings.recheck_interval, name="recheck the queue"),
         ]
 
@@ -43,7 +49,7 @@ class Housekeeping:
         try:
             now = self._plane.ports.clock.now()
             if await self._plane.ports.sessions.renew({session.id}, self._plane.server_id, now):
-                await self._reap()
+                await self.reap()
         except EngineError:
             _log.warning("a silent session could not be given up; its leases will expire", exc_info=True)
 
@@ -56,7 +62,7 @@ class Housekeeping:
             raise
         self._renewals_in_a_row += 1
         if self._renewals_in_a_row >= RENEWALS_BEFORE_REAPING:
-            await self._reap()
+            await self.reap()
 
     async def _renew(self) -> None:
         """Extends every session that was heard of; ends the streams of those that live on elsewhere or not at all."""
@@ -73,17 +79,45 @@ class Housekeeping:
             if session.id not in renewed and plane.sessions.get(session.id) is session:
                 session.outlet.close("SESSION_NOT_FOUND")
 
-    async def _reap(self) -> None:
+    async def reap(self) -> StaleLeasesReaped:
+        """Takes the leases of sessions that were not heard of in time.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
         dispatched = await self._plane.kernel.dispatch_many([ReapStaleLeases()])
         self._plane.carry_out(dispatched.effects)
         result = dispatched.results[0]
-        if not isinstance(result, Rejection) and result.sessions:
+        assert not isinstance(result, Rejection)
+        if result.sessions:
             _log.warning(
                 "%d sessions were given up; %d jobs handed on, %d failed as poison",
                 len(result.sessions),
                 result.requeued,
                 result.poisoned,
             )
+        return result
+
+    async def repair(self) -> StuckRunsReaped:
+        """Finds runs whose rows contradict each other, and repairs them.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        dispatched = await self._plane.kernel.dispatch_many([ReapStuckRuns()])
+        self._plane.carry_out(dispatched.effects)
+        result = dispatched.results[0]
+        assert not isinstance(result, Rejection)
+        if result.jobs_restored or result.runs_settled:
+            _log.error(
+                "runs stood still: %d jobs restored, %d runs settled; this is a fault of the server",
+                result.jobs_restored,
+                result.runs_settled,
+            )
+        return result
+
+    async def _repair(self) -> None:
+        await self.repair()
 
     async def _recheck(self) -> None:
         await self._plane.ports.clock.refresh()

@@ -7,12 +7,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from stageline_engine.commands import (
+    AnnotateRun,
     CancelRun,
+    Command,
     CreateRun,
     Effects,
     JobOffer,
@@ -21,12 +23,16 @@ from stageline_engine.commands import (
     LeaseJobs,
     LeaseReference,
     ProgressRecorded,
-    PromoteJobs,
     ReportJob,
     ReportProgress,
+    RerunRun,
+    ResumeStage,
     Returned,
+    RunAnnotated,
     RunCancellation,
     RunCreation,
+    RunRerunResult,
+    StageResumed,
 )
 from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.kernel import Kernel
@@ -35,6 +41,7 @@ from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.announcer import Announcer
 from stageline_server.dispatch.background import Background
 from stageline_server.dispatch.batcher import Batcher, Done
+from stageline_server.dispatch.due import DueWork
 from stageline_server.dispatch.housekeeping import Housekeeping
 from stageline_server.dispatch.hub import WatchHub
 from stageline_server.dispatch.leaser import Leaser
@@ -47,9 +54,6 @@ from stageline_server.dispatch.settings import PlaneSettings
 from stageline_server.dispatch.timers import Alarm
 
 _log = logging.getLogger(__name__)
-
-PROMOTION_PAUSE = timedelta(milliseconds=10)
-"""Wait before due jobs are promoted again whose runs were locked: about as long as the transaction that holds them."""
 
 Result = TypeVar("Result")
 
@@ -74,14 +78,18 @@ class ControlPlane:
         self.logs = LogWriter(ports.logs)
         self.draining = False
         self.leaser = Leaser(self.sessions, self._lease, batch_max=self.settings.batch_max)
+        self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=self.settings.batch_max)
         self._announcer = Announcer(ports.transport)
-        self._promoter = Alarm(self._promote, ports.clock, name="promote")
-        self._housekeeping = Housekeeping(self)
+        self._alarm = Alarm(self._take_what_is_due, ports.clock, name="what is due")
+        self.housekeeping = Housekeeping(self)
         self._listener = Listener(ports.transport, self._take)
         reports = ReportCommits(self._commit_reports_once, self._look_at_everything)
-        self._creates = self._batcher("create", self._commit_creates)
-        self._cancels = self._batcher("cancel", self._commit_cancels)
-        self._progress = self._batcher("progress", self._commit_progress)
+        self._creates = self._batcher("create", self._commit_leasing)
+        self._cancels = self._batcher("cancel", self._commit)
+        self._progress = self._batcher("progress", self._commit)
+        self._reruns = self._batcher("rerun", self._commit_leasing)
+        self._resumes = self._batcher("resume", self._commit_leasing)
+        self._annotations = self._batcher("annotate", self._commit)
         self._reports = [
             self._batcher(f"report-{number}", reports.commit) for number in range(self.settings.committers)
         ]
@@ -94,12 +102,13 @@ class ControlPlane:
     @property
     def _parts(self) -> list[Background]:
         """Everything that works by itself, in the order in which it starts and stops."""
-        slow = [*self._housekeeping.loops, self._promoter, self.leaser]
+        slow = [*self.housekeeping.loops, self._alarm, self.leaser]
         return [self._listener, *slow, *self._batchers, self._announcer, self.logs]
 
     @property
     def _batchers(self) -> list[Batcher[Any, Any]]:
-        return [self._creates, self._cancels, self._progress, *self._reports]
+        changes = [self._creates, self._cancels, self._reruns, self._resumes]
+        return [*changes, self._progress, self._annotations, *self._reports]
 
     async def start(self) -> None:
         """Begins to work."""
@@ -145,6 +154,28 @@ class ControlPlane:
         result: RunCancellation | Rejection = await self._cancels.call(command)
         return result
 
+    async def rerun_run(self, command: RerunRun) -> RunRerunResult | Rejection:
+        """Runs an ended run again with the next batch.
+
+        Raises:
+            StorageUnavailableError: The database is away; the call may be repeated with its key.
+        """
+        result: RunRerunResult | Rejection = await self._reruns.call(command)
+        return result
+
+    async def resume_stage(self, command: ResumeStage) -> StageResumed | Rejection:
+        """Ends a wait from outside with the next batch.
+
+        Raises:
+            StorageUnavailableError: The database is away; the call may be repeated: its token allows one outcome.
+        """
+        result: StageResumed | Rejection = await self._resumes.call(command)
+        return result
+
+    def annotate(self, command: AnnotateRun, done: Done[RunAnnotated | Rejection]) -> None:
+        """Keeps annotations with the next batch; ``done`` is called after the commit."""
+        self._annotations.submit(command, done)
+
     def report(self, command: ReportJob, done: Done[JobReportRecorded]) -> None:
         """Records a report with the next batch of its run's committer; ``done`` is called after the commit."""
         self._reports[command.run_id.int % len(self._reports)].submit(command, done)
@@ -153,7 +184,8 @@ class ControlPlane:
         """Records progress with the next batch."""
         self._progress.submit(command, done)
 
-    async def _commit_creates(self, batch: Sequence[CreateRun]) -> Sequence[RunCreation | Rejection]:
+    async def _commit_leasing(self, batch: Sequence[Command[Result]]) -> Sequence[Result | Rejection]:
+        """Commits what makes jobs ready; they are leased in the same transaction where a slot is free."""
         with self._reserved(len(batch)) as reservation:
             dispatched = await self.kernel.dispatch_many(batch, reservation.demands)
             self.carry_out(dispatched.effects, reservation)
@@ -165,14 +197,7 @@ class ControlPlane:
             self.carry_out(dispatched.effects, reservation)
             return [result for result in dispatched.results if not isinstance(result, Rejection)]
 
-    async def _commit_cancels(self, batch: Sequence[CancelRun]) -> Sequence[RunCancellation | Rejection]:
-        dispatched = await self.kernel.dispatch_many(batch)
-        self.carry_out(dispatched.effects)
-        return dispatched.results
-
-    async def _commit_progress(
-        self, batch: Sequence[ReportProgress]
-    ) -> Sequence[ProgressRecorded | Rejection]:
+    async def _commit(self, batch: Sequence[Command[Result]]) -> Sequence[Result | Rejection]:
         dispatched = await self.kernel.dispatch_many(batch)
         self.carry_out(dispatched.effects)
         return dispatched.results
@@ -205,16 +230,9 @@ class ControlPlane:
         assert not isinstance(result, Rejection)
         return result
 
-    async def _promote(self) -> datetime | None:
-        dispatched = await self.kernel.dispatch_many([PromoteJobs(self.settings.batch_max)])
-        self.carry_out(dispatched.effects)
-        result = dispatched.results[0]
-        assert not isinstance(result, Rejection)
-        now = self.ports.clock.now()
-        if result.promoted == self.settings.batch_max:
-            return now
-        overdue = result.next_available_at is not None and result.next_available_at <= now
-        return now + PROMOTION_PAUSE if overdue else result.next_available_at
+    async def _take_what_is_due(self) -> datetime | None:
+        step = await self.due_work.step()
+        return step.again_at
 
     def carry_out(self, effects: Effects, reservation: Reservation | None = None) -> None:
         """Tells sessions, watchers, timers and other servers what a commit means for them.
@@ -235,7 +253,7 @@ class ControlPlane:
         if effects.ready_routes:
             self.leaser.jobs_may_wait(effects.ready_routes)
         if effects.wake_at is not None:
-            self._promoter.set_no_later_than(effects.wake_at)
+            self._alarm.set_no_later_than(effects.wake_at)
         self.hub.ring(effects.touched_runs)
         self._announcer.announce(effects, elsewhere)
 
@@ -255,11 +273,15 @@ class ControlPlane:
 
     def suspect_lost_offers(self, session_ids: Iterable[UUID]) -> None:
         """Has sessions looked at, which may own leases that no worker was told of."""
-        self._housekeeping.lost_offers.suspect(session_ids)
+        self.housekeeping.lost_offers.suspect(session_ids)
+
+    def wake_at(self, moment: datetime) -> None:
+        """Has what is due looked at no later than this."""
+        self._alarm.set_no_later_than(moment)
 
     async def give_up(self, session: LocalSession) -> None:
         """Ends a session that was silent for the session timeout, and hands its jobs on."""
-        await self._housekeeping.give_up(session)
+        await self.housekeeping.give_up(session)
 
     def _stop_here(self, lease: LeaseReference) -> bool:
         """Tells the worker of a lease to stop, if its stream is here."""
@@ -276,7 +298,7 @@ class ControlPlane:
         if hint.routes:
             self.leaser.jobs_may_wait(hint.routes)
         if hint.wake_at is not None:
-            self._promoter.set_no_later_than(hint.wake_at)
+            self._alarm.set_no_later_than(hint.wake_at)
         if hint.all_runs:
             self._look_at_everything()
         else:
@@ -292,4 +314,4 @@ class ControlPlane:
         routes = {route_id for session in self.sessions.all() for route_id in session.route_ids}
         if routes:
             self.leaser.jobs_may_wait(routes)
-        self._promoter.set_no_later_than(self.ports.clock.now())
+        self._alarm.set_no_later_than(self.ports.clock.now())

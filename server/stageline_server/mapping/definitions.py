@@ -56,6 +56,7 @@ class DefinitionReader:
             description=message.description,
             input_schema=self._text(message.input_schema, "definition.input_schema"),
             output_schema=self._text(message.output_schema, "definition.output_schema"),
+            run_timeout=_timedelta(message.run_timeout) if message.HasField("run_timeout") else None,
         )
 
     def _stage(self, message: definition_pb2.StageDefinition, field: str) -> StageDefinition:
@@ -126,6 +127,7 @@ def workflow_message(workflow: RegisteredWorkflow, *, outline: bool = False) -> 
             input_schema=b"" if outline else definition.input_schema.encode(),
             output_schema=b"" if outline else definition.output_schema.encode(),
             groups=[definition_pb2.StageGroup(stages=map(write, group)) for group in definition.groups],
+            run_timeout=None if outline else duration_of(definition.run_timeout),
         ),
         version=workflow.version,
         digest=bytes.fromhex(workflow.digest),

@@ -131,6 +131,9 @@ def _fill(message: run_pb2.StageExecution, item: StageDetails, now: datetime, ro
     if stage.state is StageState.PENDING and item.available_at is not None and item.available_at > now:
         message.waiting_reason = run_pb2.WAITING_REASON_RETRY_BACKOFF
         message.next_attempt_time.FromDatetime(item.available_at)
+    if stage.state is StageState.SUSPENDED and item.available_at is not None:
+        message.waiting_reason = run_pb2.WAITING_REASON_NEXT_CHECK
+        message.next_attempt_time.FromDatetime(item.available_at)
     if result is None:
         return
     if result.output is not None and stage.state is StageState.COMPLETED:

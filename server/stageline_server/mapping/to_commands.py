@@ -1,11 +1,15 @@
 """Requests into the engine's commands and filters. What the engine checks itself is not checked here."""
 
-from stageline.v1 import run_pb2, run_service_pb2
+from stageline.v1 import annotation_pb2, run_pb2, run_service_pb2
 from stageline_engine import limits
-from stageline_engine.commands import CancelRun, CreateRun
+from stageline_engine.commands import CancelRun, CheckNow, Completed, CreateRun, ResumeStage, WaitOutcome
+from stageline_engine.events import Annotation
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import RunFilter
-from stageline_server.errors import invalid_field
+from stageline_engine.rejections import FieldViolation
+from stageline_server.errors import Refusal, RefusedError, invalid_field
+from stageline_server.mapping.annotations import to_annotation
+from stageline_server.mapping.failures import to_failure
 from stageline_server.mapping.fields import (
     json_of,
     namespace_of,
@@ -18,6 +22,9 @@ from stageline_server.mapping.fields import (
 )
 
 EMPTY_OBJECT = b"{}"
+
+RESUME_TOKEN_LENGTH_MAX = 255
+"""Characters of a resume token, as the protocol says."""
 
 _STATE_NAMES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.RunState.items()}
 
@@ -32,8 +39,6 @@ def create_run_command(request: run_service_pb2.CreateRunRequest, namespace: str
     Raises:
         RefusedError: A field breaks the rule of its comment.
     """
-    if request.annotations:
-        raise invalid_field("annotations", "are not taken by this server yet; leave them out")
     return CreateRun(
         namespace=namespace,
         workflow_name=required_name(request.workflow_name, "workflow_name"),
@@ -42,8 +47,20 @@ def create_run_command(request: run_service_pb2.CreateRunRequest, namespace: str
         config=json_of(request.config, "config") if request.HasField("config") else EMPTY_OBJECT,
         priority=request.priority if request.HasField("priority") else limits.PRIORITY_DEFAULT,
         labels=dict(request.labels),
+        annotations=tuple(
+            _annotation(entry, f"annotations.{index}") for index, entry in enumerate(request.annotations)
+        ),
         idempotency_key=request.request_id,
     )
+
+
+def _annotation(entry: annotation_pb2.AnnotationEntry, field: str) -> Annotation:
+    try:
+        return to_annotation(entry, "run")
+    except UnicodeDecodeError as error:
+        message = f"{field} is not UTF-8 JSON text: {error.reason} at byte {error.start}."
+        violation = FieldViolation(field, f"not UTF-8: {error.reason} at byte {error.start}")
+        raise RefusedError(Refusal("MALFORMED_JSON", message, {}, (violation,))) from None
 
 
 def cancel_run_command(request: run_service_pb2.CancelRunRequest) -> CancelRun:
@@ -58,6 +75,39 @@ def cancel_run_command(request: run_service_pb2.CancelRunRequest) -> CancelRun:
         reason=request.reason,
         idempotency_key=request.request_id,
     )
+
+
+def resume_stage_command(request: run_service_pb2.ResumeStageRequest) -> ResumeStage:
+    """Returns the command that ends a wait.
+
+    Raises:
+        RefusedError: A field breaks the rule of its comment.
+    """
+    if not request.resume_token:
+        raise invalid_field("resume_token", "is required")
+    if len(request.resume_token) > RESUME_TOKEN_LENGTH_MAX:
+        raise out_of_range(
+            "resume_token", f"at most {RESUME_TOKEN_LENGTH_MAX} characters", len(request.resume_token)
+        )
+    return ResumeStage(
+        namespace=namespace_of(request.namespace),
+        run_id=run_id_of(request.run_id),
+        stage_id=required_name(request.stage_id, "stage_id"),
+        token=request.resume_token.encode(),
+        outcome=_wait_outcome(request),
+    )
+
+
+def _wait_outcome(request: run_service_pb2.ResumeStageRequest) -> WaitOutcome:
+    match request.WhichOneof("outcome"):
+        case "output":
+            return Completed(json_of(request.output, "output"))
+        case "failure":
+            return to_failure(request.failure)
+        case "check_now":
+            return CheckNow()
+        case _:
+            raise invalid_field("outcome", "is required: set output, failure or check_now")
 
 
 def run_filter(request: run_service_pb2.ListRunsRequest) -> RunFilter:

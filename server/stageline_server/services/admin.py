@@ -1,4 +1,4 @@
-"""AdminService: what the server is and allows."""
+"""AdminService: what the server is and allows, who is connected, and maintenance by hand."""
 
 import importlib.metadata
 from datetime import timedelta
@@ -8,11 +8,14 @@ import grpc
 
 from stageline.v1 import admin_service_pb2 as messages
 from stageline.v1 import admin_service_pb2_grpc
+from stageline_engine import limits
+from stageline_engine.commands import FlushOutbox, ReapStaleLeases
 from stageline_server.dispatch.plane import ControlPlane
-from stageline_server.errors import answering
+from stageline_server.errors import answering, invalid_field
 from stageline_server.mapping.definitions import duration_of
-from stageline_server.mapping.fields import timestamp_of
+from stageline_server.mapping.fields import out_of_range, timestamp_of
 from stageline_server.mapping.to_protos import PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, limits_message
+from stageline_server.services.workers import WorkerReader
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,6 +29,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     def __init__(self, plane: ControlPlane) -> None:
         """Takes the plane to tell of."""
         self._plane = plane
+        self._workers = WorkerReader(plane)
 
     @answering
     async def GetServerInfo(
@@ -40,6 +44,38 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             protocol_version_max=PROTOCOL_VERSION_MAX,
             keepalive_interval_min=duration_of(KEEPALIVE_INTERVAL_MIN),
             server_time=timestamp_of(self._plane.ports.clock.now()),
+        )
+
+    @answering
+    async def ListWorkers(
+        self, request: messages.ListWorkersRequest, context: Context
+    ) -> messages.ListWorkersResponse:
+        """Lists the live sessions of a namespace, by worker name."""
+        return await self._workers.page(request)
+
+    @answering
+    async def MaintenanceTick(
+        self, request: messages.MaintenanceTickRequest, context: Context
+    ) -> messages.MaintenanceTickResponse:
+        """Does now, once, what the server does by its timers."""
+        if request.namespace:
+            raise invalid_field("namespace", "must be empty: this server maintains all namespaces together")
+        if len(request.request_id) > limits.REQUEST_ID_LENGTH_MAX:
+            allowed = f"at most {limits.REQUEST_ID_LENGTH_MAX} characters"
+            raise out_of_range("request_id", allowed, len(request.request_id))
+        plane = self._plane
+        reaped = await plane.housekeeping.reap()
+        due = await plane.due_work.step()
+        if due.again_at is not None:
+            plane.wake_at(due.again_at)
+        repaired = await plane.housekeeping.repair()
+        flushed = await plane.kernel.dispatch(FlushOutbox())
+        return messages.MaintenanceTickResponse(
+            reaped_lease_count=reaped.requeued + reaped.poisoned,
+            reaped_run_count=repaired.runs_settled + due.expired_runs,
+            expired_stage_count=due.expired_stages,
+            flushed_event_count=flushed.published,
+            more=due.more or len(reaped.sessions) == ReapStaleLeases().limit,
         )
 
 

@@ -1,4 +1,4 @@
-"""RunService: starting, reading and cancelling runs."""
+"""RunService: starting, reading and changing runs."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -32,6 +32,8 @@ from stageline_server.mapping.to_commands import (
     run_filter,
 )
 from stageline_server.mapping.to_protos import event_message
+from stageline_server.services.run_annotations import RunAnnotationReader
+from stageline_server.services.run_changes import RunChanges
 from stageline_server.services.run_events import RunLog
 from stageline_server.services.run_logs import RunLogReader
 from stageline_server.services.run_reader import RunReader
@@ -49,6 +51,8 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         self._queries = plane.ports.queries
         self._reader = RunReader(plane.ports)
         self._logs = RunLogReader(plane.ports, self._reader)
+        self._annotations = RunAnnotationReader(plane.ports, self._reader)
+        self._changes = RunChanges(plane, self._reader)
         self._shutdown = shutdown
 
     @answering
@@ -169,6 +173,27 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             events=[event_message(event, namespace, log.workflow_name) for event in events],
             next_page_token=page_token(binding, events[-1].sequence) if len(events) == size else "",
         )
+
+    @answering
+    async def RerunRun(
+        self, request: messages.RerunRunRequest, context: Context
+    ) -> messages.RerunRunResponse:
+        """Runs an ended run again from the group of a stage on."""
+        return messages.RerunRunResponse(run=await self._changes.rerun(request))
+
+    @answering
+    async def ResumeStage(
+        self, request: messages.ResumeStageRequest, context: Context
+    ) -> messages.ResumeStageResponse:
+        """Ends the wait of a suspended stage from outside."""
+        return messages.ResumeStageResponse(run=await self._changes.resume(request))
+
+    @answering
+    async def ListAnnotations(
+        self, request: messages.ListAnnotationsRequest, context: Context
+    ) -> messages.ListAnnotationsResponse:
+        """Lists annotations of a run, the oldest first."""
+        return await self._annotations.page(request)
 
     @answering
     async def ListRunLogs(

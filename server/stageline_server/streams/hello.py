@@ -13,8 +13,9 @@ from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.session import SessionRow
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError, error_detail
+from stageline_server.mapping.failures import cut
 from stageline_server.mapping.fields import namespace_of
-from stageline_server.streams.items import BadItemError, Reason, cut, some_ids
+from stageline_server.streams.items import BadItemError, Reason, some_ids
 from stageline_server.streams.tokens import TOKEN_BYTES_MAX, decode_token
 
 PROTOCOL_VERSION = 1

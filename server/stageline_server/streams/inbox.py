@@ -2,28 +2,34 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from stageline.v1 import error_pb2, report_pb2, session_pb2, worker_pb2
 from stageline_engine.commands import (
+    AnnotateRun,
     Disposition,
     JobReportRecorded,
     LeaseReference,
     ProgressRecorded,
     ReportJob,
     Returned,
+    RunAnnotated,
 )
+from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.sessions import LocalSession
+from stageline_server.streams.annotations import to_annotate, to_annotations
 from stageline_server.streams.frames import Outbox
 from stageline_server.streams.items import (
     BadItemError,
     ForbiddenOutcome,
     Reason,
     acknowledgement_item,
+    annotated_item,
     stop_item,
     to_log_lines,
     to_progress,
@@ -32,6 +38,15 @@ from stageline_server.streams.items import (
 from stageline_server.streams.tokens import TOKEN_BYTES_MAX, LeaseToken, decode_token
 
 _log = logging.getLogger(__name__)
+
+
+class TakenReport(NamedTuple):
+    """What the answer to a report says beside its result."""
+
+    lease_token: bytes
+    secret: UUID
+    note: str
+    annotation_ids: tuple[str, ...]
 
 
 class Inbox:
@@ -45,10 +60,13 @@ class Inbox:
         self._unanswered = 0
         self._all_answered = asyncio.Event()
         self._all_answered.set()
+        self._annotating: Counter[UUID] = Counter()
+        self._behind_annotations: dict[UUID, list[Callable[[], None]]] = {}
         self._handlers: dict[str | None, Callable[[Any], None]] = {
             "credits": self._credits,
             "report": self._report,
             "progress": self._progress,
+            "annotation": self._annotation,
             "logs": self._logs,
             "directive_done": self._directive_done,
             "drain": self._drain,
@@ -120,16 +138,22 @@ class Inbox:
 
     def _submit(self, command: ReportJob, done: Callable[[JobReportRecorded | BaseException], None]) -> None:
         """Has a report committed, and keeps count of those that are not yet."""
-        self._unanswered += 1
-        self._all_answered.clear()
+        self._begin()
 
         def committed(result: JobReportRecorded | BaseException) -> None:
-            self._unanswered -= 1
-            if not self._unanswered:
-                self._all_answered.set()
+            self._answer()
             done(result)
 
         self._plane.report(command, committed)
+
+    def _begin(self) -> None:
+        self._unanswered += 1
+        self._all_answered.clear()
+
+    def _answer(self) -> None:
+        self._unanswered -= 1
+        if not self._unanswered:
+            self._all_answered.set()
 
     def _credits(self, credits_: session_pb2.Credits) -> None:
         self._local.set_credit(credits_.free_slots, self._outbox.offers_on_the_way)
@@ -143,21 +167,58 @@ class Inbox:
             superseded = JobReportRecorded(Disposition.SUPERSEDED)
             self._outbox.put(acknowledgement_item(raw, superseded))
             return
-        command = to_report(self._local.namespace, token, report)
+        said, faults = to_annotations(report.annotations)
+        for fault in faults:
+            error = worker_pb2.ItemError(lease_token=raw, error=fault)
+            self._outbox.put(worker_pb2.ServerItem(error=error))
+        command = to_report(self._local.namespace, token, report, said)
         note = command.outcome.error.message if isinstance(command.outcome, ForbiddenOutcome) else ""
-        self._submit(command, lambda result: self._reported(raw, token.secret, note, result))
+        taken = TakenReport(raw, token.secret, note, tuple(each.id for each in said))
 
-    def _reported(
-        self, raw: bytes, secret: UUID, note: str, result: JobReportRecorded | BaseException
-    ) -> None:
+        def submit() -> None:
+            self._submit(command, lambda result: self._reported(taken, result))
+
+        if self._annotating[token.secret]:  # its end of the lease must not overtake what was said under it
+            self._behind_annotations.setdefault(token.secret, []).append(submit)
+        else:
+            submit()
+
+    def _reported(self, taken: "TakenReport", result: JobReportRecorded | BaseException) -> None:
         """Answers a report after its commit. One that could not be committed stays unanswered: it will come again."""
         if isinstance(result, BaseException):
             _log.warning("a report was not recorded: %s", result)
             return
-        self._local.drop(secret)
-        if note and result.disposition is Disposition.RECORDED:
-            result = replace(result, note=note)
-        self._outbox.put(acknowledgement_item(raw, result))
+        self._local.drop(taken.secret)
+        if taken.note and result.disposition is Disposition.RECORDED:
+            result = replace(result, note=taken.note)
+        self._outbox.put(acknowledgement_item(taken.lease_token, result))
+        counted = result.disposition in (Disposition.RECORDED, Disposition.ALREADY_RECORDED)
+        if taken.annotation_ids and counted:
+            self._outbox.put(annotated_item(taken.annotation_ids))
+
+    def _annotation(self, item: worker_pb2.AnnotationItem) -> None:
+        token = self._held_token(item.lease_token)
+        command = to_annotate(self._local.namespace, token, item.annotation)
+        self._begin()
+        self._annotating[token.secret] += 1
+        self._plane.annotate(command, lambda result: self._annotated(token, command, result))
+
+    def _annotated(
+        self, token: LeaseToken, command: AnnotateRun, result: RunAnnotated | Rejection | BaseException
+    ) -> None:
+        """Answers an annotation after its commit, and lets the reports go on that came behind it."""
+        if isinstance(result, RunAnnotated):
+            self._outbox.put(annotated_item(said.id for said in command.annotations))
+        elif isinstance(result, Rejection):
+            self._lose(token)
+        else:
+            _log.warning("an annotation was not recorded; its worker sends it again: %s", result)
+        self._annotating[token.secret] -= 1
+        if not self._annotating[token.secret]:
+            del self._annotating[token.secret]
+            for submit in self._behind_annotations.pop(token.secret, ()):
+                submit()
+        self._answer()
 
     def _progress(self, progress: worker_pb2.Progress) -> None:
         token = self._token(progress.lease_token)
@@ -167,16 +228,16 @@ class Inbox:
     def _progressed(self, token: LeaseToken, result: ProgressRecorded | BaseException) -> None:
         """A lease that no longer counts is told to stop; progress that could not be written is simply lost."""
         if isinstance(result, ProgressRecorded) and not result.recorded:
-            self._local.drop(token.secret)
-            lease = LeaseReference(self._local.id, token.secret, token.run_id, token.stage_number)
-            self._outbox.put_stop(stop_item(lease, worker_pb2.STOP_REASON_LEASE_LOST), token.secret)
+            self._lose(token)
+
+    def _lose(self, token: LeaseToken) -> None:
+        """Tells the worker to stop a job whose lease no longer counts."""
+        self._local.drop(token.secret)
+        lease = LeaseReference(self._local.id, token.secret, token.run_id, token.stage_number)
+        self._outbox.put_stop(stop_item(lease, worker_pb2.STOP_REASON_LEASE_LOST), token.secret)
 
     def _logs(self, batch: worker_pb2.LogBatch) -> None:
-        token = self._token(batch.lease_token)
-        if token.secret not in self._local.held:
-            raise BadItemError(
-                Reason.ERROR_REASON_LEASE_SUPERSEDED, "The lease is not this session's, or has ended."
-            )
+        token = self._held_token(batch.lease_token)
         attempt = self._local.attempts.get(token.secret, 0)
         self._plane.logs.add(to_log_lines(token, attempt, batch, self._plane.ports.clock.now()))
 
@@ -188,6 +249,15 @@ class Inbox:
 
     def _drain(self, drain: session_pb2.Drain) -> None:
         self._local.draining = True
+
+    def _held_token(self, raw: bytes) -> LeaseToken:
+        """The token of a lease that is this session's."""
+        token = self._token(raw)
+        if token.secret not in self._local.held:
+            raise BadItemError(
+                Reason.ERROR_REASON_LEASE_SUPERSEDED, "The lease is not this session's, or has ended."
+            )
+        return token
 
     @staticmethod
     def _token(raw: bytes) -> LeaseToken:

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
-from stageline.v1 import error_pb2, failure_pb2, job_pb2, payload_pb2, report_pb2, run_pb2, worker_pb2
-from stageline_engine import limits
+from stageline.v1 import error_pb2, job_pb2, payload_pb2, report_pb2, run_pb2, worker_pb2
+from stageline_engine import limits, payloads
 from stageline_engine.commands import (
     Completed,
     Disposition,
@@ -21,9 +22,15 @@ from stageline_engine.commands import (
     ReportJob,
     ReportProgress,
     Returned,
+    StillWaiting,
+    SuspendCondition,
+    Suspended,
 )
-from stageline_engine.events import StageError
+from stageline_engine.events import Annotation, StageError
+from stageline_engine.model.job import JobKind
 from stageline_engine.ports import LogLine
+from stageline_engine.rejections import Rejection
+from stageline_server.mapping.failures import cut, timedelta_of, to_failure
 from stageline_server.streams.tokens import LeaseToken, encode_token
 
 Reason = error_pb2.ErrorReason
@@ -34,6 +41,8 @@ METRIC_NAME_LENGTH_MAX = 127
 
 LOG_ENTRIES_PER_BATCH_MAX = 1000
 """Lines in one batch, as the protocol says: dealing with one never holds up other items for long."""
+
+SHA256_BYTES = 32
 
 OUTPUT_OVERHEAD_BYTES = 24
 """Tags and lengths of one output in an offer."""
@@ -46,11 +55,6 @@ _DISPOSITIONS = {
     Disposition.ALREADY_RECORDED: report_pb2.REPORT_DISPOSITION_ALREADY_RECORDED,
     Disposition.SUPERSEDED: report_pb2.REPORT_DISPOSITION_SUPERSEDED,
     Disposition.RUN_ENDED: report_pb2.REPORT_DISPOSITION_RUN_ENDED,
-}
-_FINAL_KINDS = {
-    failure_pb2.FAILURE_KIND_INVALID_INPUT,
-    failure_pb2.FAILURE_KIND_INVALID_CONFIG,
-    failure_pb2.FAILURE_KIND_INVALID_OUTPUT,
 }
 
 
@@ -84,8 +88,10 @@ def to_outcome(report: report_pb2.Report) -> Outcome:
             return to_failure(report.failed.error)
         case "returned":
             return Returned(started=report.returned.started)
-        case "suspended" | "still_waiting":
-            return _forbidden("The stage is not of mode ASYNC_BATCH, so it cannot suspend.")
+        case "suspended":
+            return _suspended(report.suspended)
+        case "still_waiting":
+            return _still_waiting(report.still_waiting)
         case _:
             return _forbidden("The report has no outcome that this server knows.")
 
@@ -99,6 +105,61 @@ def _completed(report: report_pb2.Report) -> Outcome:
     return Completed(output.json, _metrics(report.metrics))
 
 
+def _suspended(message: report_pb2.Suspended) -> Outcome:
+    policy = message.poll_policy
+    fault = _state_fault(message.state) or _conditions_fault(message)
+    if fault:
+        return _forbidden(fault)
+    return Suspended(
+        state=message.state.json or b"{}",
+        poll_interval=_optional_time(policy, "poll_interval"),
+        wait_max=_optional_time(policy, "wait_max"),
+        first_check_delay=_optional_time(policy, "first_check_delay"),
+        never_poll=policy.never_poll,
+        conditions=tuple(
+            SuspendCondition(
+                condition.token_sha256,
+                cut(condition.label, limits.LABEL_VALUE_LENGTH_MAX),
+                _optional_time(condition, "expire_after"),
+            )
+            for condition in message.resume_conditions
+        ),
+    )
+
+
+def _still_waiting(message: report_pb2.StillWaiting) -> Outcome:
+    fault = _state_fault(message.state)
+    if fault:
+        return _forbidden(fault)
+    state = message.state.json if message.state.WhichOneof("body") else None
+    return StillWaiting(_optional_time(message, "next_check_delay"), state)
+
+
+def _state_fault(state: payload_pb2.Payload) -> str:
+    """What is wrong with the state that a stage leaves for its checks; empty where nothing is."""
+    if state.WhichOneof("body") == "reference":
+        return f"The state is a reference to {state.reference.size_bytes} bytes that are not stored."
+    parsed = payloads.parse(state.json, "state") if state.WhichOneof("body") else None
+    return parsed.message if isinstance(parsed, Rejection) else ""
+
+
+def _conditions_fault(message: report_pb2.Suspended) -> str:
+    conditions = message.resume_conditions
+    if len(conditions) > limits.RESUME_CONDITIONS_MAX:
+        return f"{len(conditions)} resume conditions, limit {limits.RESUME_CONDITIONS_MAX}."
+    if any(len(condition.token_sha256) != SHA256_BYTES for condition in conditions):
+        return f"A resume condition needs token_sha256 of {SHA256_BYTES} bytes."
+    if len({condition.token_sha256 for condition in conditions}) < len(conditions):
+        return "Two resume conditions have the same token_sha256."
+    if message.poll_policy.never_poll and not conditions:
+        return "never_poll needs a resume condition: nothing else could end the wait in time."
+    return ""
+
+
+def _optional_time(message: Message, field: str) -> timedelta | None:
+    return timedelta_of(getattr(message, field), limits.WAIT_MAX) if message.HasField(field) else None
+
+
 def _metrics(given: Mapping[str, float]) -> dict[str, float]:
     """As many metrics as are kept; what is over a limit is no reason to lose the output."""
     finite = sorted((name, value) for name, value in given.items() if math.isfinite(value))
@@ -109,44 +170,18 @@ def _forbidden(message: str) -> ForbiddenOutcome:
     return ForbiddenOutcome(StageError("INVALID_OUTPUT", message), retryable=False)
 
 
-def to_failure(error: failure_pb2.StageError) -> Failed:
-    """Translates a failure; texts over their limit are cut and say so."""
-    known = error.kind in failure_pb2.FailureKind.values()
-    kind = failure_pb2.FailureKind.Name(error.kind).removeprefix("FAILURE_KIND_") if known else "UNKNOWN"
-    retryable = error.retryable if error.HasField("retryable") else None
-    return Failed(
-        StageError(
-            cut(error.type, limits.NAME_LENGTH_MAX) or kind,
-            cut(error.message, limits.ERROR_MESSAGE_LENGTH_MAX),
-            cut(error.stack_trace, limits.ERROR_STACK_LENGTH_MAX),
-        ),
-        retryable=False if error.kind in _FINAL_KINDS else retryable,
-        retry_after=_timedelta(error.retry_after) if error.HasField("retry_after") else None,
-    )
-
-
-def _timedelta(value: Duration) -> timedelta:
-    """A duration; one that no timedelta can hold becomes the longest that a retry may wait."""
-    try:
-        return value.ToTimedelta()
-    except (ValueError, OverflowError):
-        return limits.RETRY_BACKOFF_MAX if value.seconds > 0 else timedelta()
-
-
 def some_ids(ids: Iterable[str]) -> str:
     """Ids for the metadata of an error, few enough for a person to read and for gRPC to carry."""
     return cut(",".join(list(ids)[:50]), 1024)
 
 
-def cut(text: str, length_max: int) -> str:
-    """A text that can be stored: without U+0000, which Postgres refuses, and no longer than allowed."""
-    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return text if len(text) <= length_max else f"{text[: length_max - 1]}…"
-
-
-def to_report(namespace: str, token: LeaseToken, report: report_pb2.Report) -> ReportJob:
-    """Translates a report."""
-    return ReportJob(namespace, token.run_id, token.stage_number, token.secret, to_outcome(report))
+def to_report(
+    namespace: str, token: LeaseToken, report: report_pb2.Report, annotations: tuple[Annotation, ...] = ()
+) -> ReportJob:
+    """Translates a report; its annotations are translated by themselves."""
+    return ReportJob(
+        namespace, token.run_id, token.stage_number, token.secret, to_outcome(report), annotations
+    )
 
 
 def to_progress(namespace: str, token: LeaseToken, progress: run_pb2.StageProgress) -> ReportProgress:
@@ -255,6 +290,10 @@ def offer_item(offer: JobOffer) -> worker_pb2.ServerItem:
         message.run_input.json = offer.run_input.encode()
     if offer.start_to_close is not None:
         message.start_to_close.CopyFrom(duration(offer.start_to_close))
+    if offer.heartbeat is not None and offer.kind is JobKind.EXECUTE:
+        message.heartbeat_timeout.CopyFrom(duration(offer.heartbeat))
+    if offer.suspended_state is not None:
+        message.suspended_state.json = offer.suspended_state.encode()
     _add_outputs(message, offer.outputs)
     return worker_pb2.ServerItem(offer=message)
 
@@ -280,6 +319,13 @@ def acknowledgement_item(token: bytes, recorded: JobReportRecorded) -> worker_pb
         message.error.reason = Reason.ERROR_REASON_INVALID_OUTPUT
         message.error.message = cut(recorded.note, limits.LOG_MESSAGE_LENGTH_MAX)
     return worker_pb2.ServerItem(report_acknowledgement=message)
+
+
+def annotated_item(annotation_ids: Iterable[str]) -> worker_pb2.ServerItem:
+    """The item that says that annotations are committed."""
+    return worker_pb2.ServerItem(
+        record_acknowledgement=worker_pb2.RecordAcknowledgement(annotation_ids=annotation_ids)
+    )
 
 
 def stop_item(lease: LeaseReference, reason: "worker_pb2.StopReason.ValueType") -> worker_pb2.ServerItem:

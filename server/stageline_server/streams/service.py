@@ -10,9 +10,10 @@ from stageline.v1 import error_pb2, worker_pb2, worker_service_pb2, worker_servi
 from stageline_engine import limits
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import Refusal, RefusedError, abort, answering, invalid_field, refusal_of
+from stageline_server.mapping.failures import cut
 from stageline_server.mapping.fields import namespace_of
 from stageline_server.streams.endings import malformed
-from stageline_server.streams.items import cut, some_ids
+from stageline_server.streams.items import some_ids
 from stageline_server.streams.session import WorkSession
 from stageline_server.streams.tokens import LeaseToken, decode_token
 

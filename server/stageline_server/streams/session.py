@@ -234,7 +234,7 @@ class WorkSession:
 
     def send_stop(self, lease: LeaseReference) -> None:
         """Tells the worker to stop a job, before it is given any other."""
-        item = stop_item(lease, worker_pb2.STOP_REASON_RUN_ENDED)
+        item = stop_item(lease, worker_pb2.StopReason.Value(f"STOP_REASON_{lease.stop_reason}"))
         self._outbox.put_stop(item, lease.lease_token)
 
     def send_drain(self) -> None:

@@ -90,7 +90,11 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "null in a label": ({"labels": {"a": "\0"}}, "INVALID_FIELD", "labels"),
     "namespace": ({"namespace": "Not A Name"}, "INVALID_FIELD", "namespace"),
-    "annotations": ({"annotations": [{}]}, "INVALID_FIELD", "annotations"),
+    "annotations": (
+        {"annotations": [{"annotation_id": "a", "value": b"1"}]},
+        "INVALID_FIELD",
+        "annotations.0.key",
+    ),
 }
 
 

@@ -54,7 +54,7 @@ async def test_a_session_goes_on_at_the_other(deployment: Deployment, server: Pl
     assert (fresh.run_id, fresh.delivery) == (lost.run_id, 1)
     await moved.report(kept, credits_item(0))
     assert (await moved.acknowledgement()).disposition == report_pb2.REPORT_DISPOSITION_RECORDED
-    await server.plane._housekeeping._renew()
+    await server.plane.housekeeping._renew()
     ending = await worker.ended()
     assert (ending.code, ending.reason) == (grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")
     await moved.report(fresh)

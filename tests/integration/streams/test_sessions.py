@@ -296,6 +296,6 @@ async def test_a_stream_ends_when_its_session_has(server: PlaneServer) -> None:
         session_id, server.plane.server_id, server.ports.clock.now(), "DRAINED"
     )
     assert ended
-    await server.plane._housekeeping._renew()
+    await server.plane.housekeeping._renew()
     ending = await worker.ended()
     assert (ending.code, ending.reason) == (grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")

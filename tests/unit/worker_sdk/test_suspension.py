@@ -1,14 +1,15 @@
 """Stages whose work goes on elsewhere, and their checks."""
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
-from stageline_sdk import (
-    StillWaiting,
-    Suspended,
-)
+import pytest
+
+from stageline_sdk import Context, NoInput, StillWaiting, Suspended, stage
 from stageline_sdk._execute import StageRunner
-from stageline_sdk._job import Completed, NotReady, WaitsOutside
+from stageline_sdk._job import Completed, NotReady, ResumeToken, WaitsOutside
+from stageline_sdk._reports import report_of
 from tests.unit.worker_sdk.jobs import failure, job, returns
 from tests.unit.worker_sdk.samples import ExtractConfig, batch, extract_text
 from tests.unit.worker_sdk.sinks import KeepingSink
@@ -60,3 +61,74 @@ async def test_the_config_of_a_check_is_parsed(runner: StageRunner) -> None:
     )
     assert failed.kind == "INVALID_CONFIG"
     assert ExtractConfig.__name__ in failed.message
+
+
+async def test_tokens_go_with_the_suspension_and_only_their_hashes(runner: StageRunner) -> None:
+    given: list[str] = []
+
+    @stage("approve", mode="async-batch")
+    def approve(ctx: Context[NoInput]) -> int | Suspended:
+        given.append(ctx.resume_token("finance", expire_after=timedelta(hours=1)))
+        given.append(ctx.resume_token())
+        return Suspended(never_poll=True, first_check=timedelta(seconds=1))
+
+    @approve.check
+    def look(ctx: Context[NoInput], state: dict[str, int]) -> StillWaiting:
+        return StillWaiting()
+
+    outcome = await runner.run(approve, job(), KeepingSink())
+    assert isinstance(outcome, WaitsOutside)
+    assert (outcome.never_poll, outcome.state, outcome.first_check) == (True, b"{}", timedelta(seconds=1))
+    hashes = [hashlib.sha256(token.encode()).digest() for token in given]
+    assert outcome.tokens == (
+        ResumeToken(hashes[0], "finance", timedelta(hours=1)),
+        ResumeToken(hashes[1]),
+    )
+    assert len(set(given)) == 2
+    assert all(len(token) >= 43 for token in given)
+    report = report_of(b"lease", outcome)
+    assert report is not None
+    assert [each.token_sha256 for each in report.suspended.resume_conditions] == hashes
+    assert not any(token.encode() in report.SerializeToString() for token in given)
+
+
+async def test_a_wait_that_nothing_could_end_is_refused(runner: StageRunner) -> None:
+    @stage("approve", mode="async-batch")
+    def approve(ctx: Context[NoInput]) -> int | Suspended:
+        return Suspended(never_poll=True)
+
+    @approve.check
+    def look(ctx: Context[NoInput], state: dict[str, int]) -> StillWaiting:
+        return StillWaiting()
+
+    failed = failure(await runner.run(approve, job(), KeepingSink()))
+    assert (failed.kind, failed.retryable) == ("INVALID_OUTPUT", False)
+    assert "ctx.resume_token()" in failed.message
+
+
+async def test_tokens_are_bounded(runner: StageRunner) -> None:
+    @stage("approve")
+    def approve(ctx: Context[NoInput]) -> int:
+        for wrong in (
+            {"label": "x" * 256},
+            {"expire_after": timedelta(0)},
+            {"expire_after": timedelta(days=367)},
+        ):
+            with pytest.raises(ValueError, match="at most"):
+                ctx.resume_token(**wrong)
+        for _ in range(10):
+            ctx.resume_token()
+        with pytest.raises(ValueError, match="at most 10 resume tokens"):
+            ctx.resume_token()
+        return 1
+
+    assert await runner.run(approve, job(), KeepingSink()) == Completed(b"1")
+
+
+async def test_an_attempt_after_a_suspension_finds_its_state(runner: StageRunner) -> None:
+    @stage("again")
+    def again(ctx: Context[NoInput]) -> Any:
+        return ctx.resume_state
+
+    assert await runner.run(again, job(state=b'{"id":7}'), KeepingSink()) == Completed(b'{"id":7}')
+    assert await runner.run(again, job(), KeepingSink()) == Completed(b"null")

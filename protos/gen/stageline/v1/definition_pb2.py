@@ -26,25 +26,25 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstageline/v1/definition.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x01\n\x08Workflow\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12@\n\ndefinition\x18\x02 \x01(\x0b\x32 .stageline.v1.WorkflowDefinitionR\ndefinition\x12\x18\n\x07version\x18\x03 \x01(\x05R\x07version\x12\x16\n\x06\x64igest\x18\x04 \x01(\x0cR\x06\x64igest\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xda\x01\n\x12WorkflowDefinition\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12!\n\x0cinput_schema\x18\x04 \x01(\x0cR\x0binputSchema\x12#\n\routput_schema\x18\x05 \x01(\x0cR\x0coutputSchema\x12\x30\n\x06groups\x18\x06 \x03(\x0b\x32\x18.stageline.v1.StageGroupR\x06groups\"C\n\nStageGroup\x12\x35\n\x06stages\x18\x01 \x03(\x0b\x32\x1d.stageline.v1.StageDefinitionR\x06stages\"\xdf\x03\n\x0fStageDefinition\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12+\n\x04mode\x18\x04 \x01(\x0e\x32\x17.stageline.v1.StageModeR\x04mode\x12!\n\x0cinput_schema\x18\x05 \x01(\x0cR\x0binputSchema\x12#\n\routput_schema\x18\x06 \x01(\x0cR\x0coutputSchema\x12#\n\rconfig_schema\x18\x07 \x01(\x0cR\x0c\x63onfigSchema\x12%\n\x0e\x64\x65\x66\x61ult_config\x18\x08 \x01(\x0cR\rdefaultConfig\x12\"\n\x0c\x64\x65pendencies\x18\t \x03(\tR\x0c\x64\x65pendencies\x12<\n\x0cretry_policy\x18\n \x01(\x0b\x32\x19.stageline.v1.RetryPolicyR\x0bretryPolicy\x12\x37\n\x08timeouts\x18\x0b \x01(\x0b\x32\x1b.stageline.v1.StageTimeoutsR\x08timeouts\x12*\n\x11\x61\x63\x63\x65pts_any_input\x18\x0c \x01(\x08R\x0f\x61\x63\x63\x65ptsAnyInput\"\xba\x02\n\x0bRetryPolicy\x12!\n\x0cmax_attempts\x18\x01 \x01(\x05R\x0bmaxAttempts\x12\x42\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0einitialBackoff\x12:\n\x0bmax_backoff\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\nmaxBackoff\x12%\n\x0e\x62\x61\x63koff_factor\x18\x04 \x01(\x01R\rbackoffFactor\x12\x1b\n\x06jitter\x18\x05 \x01(\x01H\x00R\x06jitter\x88\x01\x01\x12\x39\n\x19non_retryable_error_types\x18\x06 \x03(\tR\x16nonRetryableErrorTypesB\t\n\x07_jitter\"\xd0\x01\n\rStageTimeouts\x12\x45\n\x11schedule_to_start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0fscheduleToStart\x12?\n\x0estart_to_close\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cstartToClose\x12\x37\n\theartbeat\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\theartbeat*X\n\tStageMode\x12\x1a\n\x16STAGE_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTAGE_MODE_SYNC\x10\x01\x12\x1a\n\x16STAGE_MODE_ASYNC_BATCH\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstageline/v1/definition.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x01\n\x08Workflow\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12@\n\ndefinition\x18\x02 \x01(\x0b\x32 .stageline.v1.WorkflowDefinitionR\ndefinition\x12\x18\n\x07version\x18\x03 \x01(\x05R\x07version\x12\x16\n\x06\x64igest\x18\x04 \x01(\x0cR\x06\x64igest\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x96\x02\n\x12WorkflowDefinition\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12!\n\x0cinput_schema\x18\x04 \x01(\x0cR\x0binputSchema\x12#\n\routput_schema\x18\x05 \x01(\x0cR\x0coutputSchema\x12\x30\n\x06groups\x18\x06 \x03(\x0b\x32\x18.stageline.v1.StageGroupR\x06groups\x12:\n\x0brun_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\nrunTimeout\"C\n\nStageGroup\x12\x35\n\x06stages\x18\x01 \x03(\x0b\x32\x1d.stageline.v1.StageDefinitionR\x06stages\"\xdf\x03\n\x0fStageDefinition\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12+\n\x04mode\x18\x04 \x01(\x0e\x32\x17.stageline.v1.StageModeR\x04mode\x12!\n\x0cinput_schema\x18\x05 \x01(\x0cR\x0binputSchema\x12#\n\routput_schema\x18\x06 \x01(\x0cR\x0coutputSchema\x12#\n\rconfig_schema\x18\x07 \x01(\x0cR\x0c\x63onfigSchema\x12%\n\x0e\x64\x65\x66\x61ult_config\x18\x08 \x01(\x0cR\rdefaultConfig\x12\"\n\x0c\x64\x65pendencies\x18\t \x03(\tR\x0c\x64\x65pendencies\x12<\n\x0cretry_policy\x18\n \x01(\x0b\x32\x19.stageline.v1.RetryPolicyR\x0bretryPolicy\x12\x37\n\x08timeouts\x18\x0b \x01(\x0b\x32\x1b.stageline.v1.StageTimeoutsR\x08timeouts\x12*\n\x11\x61\x63\x63\x65pts_any_input\x18\x0c \x01(\x08R\x0f\x61\x63\x63\x65ptsAnyInput\"\xba\x02\n\x0bRetryPolicy\x12!\n\x0cmax_attempts\x18\x01 \x01(\x05R\x0bmaxAttempts\x12\x42\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0einitialBackoff\x12:\n\x0bmax_backoff\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\nmaxBackoff\x12%\n\x0e\x62\x61\x63koff_factor\x18\x04 \x01(\x01R\rbackoffFactor\x12\x1b\n\x06jitter\x18\x05 \x01(\x01H\x00R\x06jitter\x88\x01\x01\x12\x39\n\x19non_retryable_error_types\x18\x06 \x03(\tR\x16nonRetryableErrorTypesB\t\n\x07_jitter\"\xd0\x01\n\rStageTimeouts\x12\x45\n\x11schedule_to_start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0fscheduleToStart\x12?\n\x0estart_to_close\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cstartToClose\x12\x37\n\theartbeat\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\theartbeat*X\n\tStageMode\x12\x1a\n\x16STAGE_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTAGE_MODE_SYNC\x10\x01\x12\x1a\n\x16STAGE_MODE_ASYNC_BATCH\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stageline.v1.definition_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGEMODE']._serialized_start=1632
-  _globals['_STAGEMODE']._serialized_end=1720
+  _globals['_STAGEMODE']._serialized_start=1692
+  _globals['_STAGEMODE']._serialized_end=1780
   _globals['_WORKFLOW']._serialized_start=113
   _globals['_WORKFLOW']._serialized_end=330
   _globals['_WORKFLOWDEFINITION']._serialized_start=333
-  _globals['_WORKFLOWDEFINITION']._serialized_end=551
-  _globals['_STAGEGROUP']._serialized_start=553
-  _globals['_STAGEGROUP']._serialized_end=620
-  _globals['_STAGEDEFINITION']._serialized_start=623
-  _globals['_STAGEDEFINITION']._serialized_end=1102
-  _globals['_RETRYPOLICY']._serialized_start=1105
-  _globals['_RETRYPOLICY']._serialized_end=1419
-  _globals['_STAGETIMEOUTS']._serialized_start=1422
-  _globals['_STAGETIMEOUTS']._serialized_end=1630
+  _globals['_WORKFLOWDEFINITION']._serialized_end=611
+  _globals['_STAGEGROUP']._serialized_start=613
+  _globals['_STAGEGROUP']._serialized_end=680
+  _globals['_STAGEDEFINITION']._serialized_start=683
+  _globals['_STAGEDEFINITION']._serialized_end=1162
+  _globals['_RETRYPOLICY']._serialized_start=1165
+  _globals['_RETRYPOLICY']._serialized_end=1479
+  _globals['_STAGETIMEOUTS']._serialized_start=1482
+  _globals['_STAGETIMEOUTS']._serialized_end=1690
 # @@protoc_insertion_point(module_scope)

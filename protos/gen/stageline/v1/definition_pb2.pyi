@@ -103,6 +103,7 @@ class WorkflowDefinition(_message.Message):
     INPUT_SCHEMA_FIELD_NUMBER: _builtins.int
     OUTPUT_SCHEMA_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
+    RUN_TIMEOUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique name in the namespace: 1 to 128 characters, `[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?`."""
     title: _builtins.str
@@ -121,6 +122,12 @@ class WorkflowDefinition(_message.Message):
         (`Limits.workflow_stages_max`).
         """
 
+    @_builtins.property
+    def run_timeout(self) -> _duration_pb2.Duration:
+        """Longest time from a run's start to its end; then the run fails with RUN_TIMED_OUT. A rerun has it anew. Unset means
+        without limit. Else above zero and at most 366 days.
+        """
+
     def __init__(
         self,
         *,
@@ -130,10 +137,11 @@ class WorkflowDefinition(_message.Message):
         input_schema: _builtins.bytes = ...,
         output_schema: _builtins.bytes = ...,
         groups: _abc.Iterable[Global___StageGroup] | None = ...,
+        run_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run_timeout", b"run_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "groups", b"groups", "input_schema", b"input_schema", "name", b"name", "output_schema", b"output_schema", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "groups", b"groups", "input_schema", b"input_schema", "name", b"name", "output_schema", b"output_schema", "run_timeout", b"run_timeout", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

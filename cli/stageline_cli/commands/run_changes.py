@@ -1,0 +1,154 @@
+"""`stageline run rerun`, `resume` and `annotations`: what happens to a run after its start."""
+
+from typing import Any
+
+import click
+
+from stageline_cli.connecting import Target, speak, target_options
+from stageline_cli.json_arguments import JsonType
+from stageline_sdk import Annotation, Client, Run
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--from", "from_stage", default="", help="The stage to begin at. [default: the first group]")
+@click.option("--reason", default="", help="Why, for people.")
+@click.option(
+    "--config", type=JsonType(is_object=True), help="New config by stage id, in place of the run's."
+)
+@click.option("--request-id", help="Makes a repetition safe: the same id reruns once only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
+@target_options
+def rerun(
+    run_id: str,
+    from_stage: str,
+    reason: str,
+    config: dict[str, Any] | None,
+    request_id: str | None,
+    as_json: bool,
+    address: str | None,
+    namespace: str,
+) -> None:
+    """Run an ended run again, from the group of a stage on. Outputs of the groups before are kept.
+
+    \b
+    Examples:
+      stageline run rerun 0192f0c1-...
+      stageline run rerun 0192f0c1-... --from aggregate --reason "a better prompt"
+      stageline run rerun 0192f0c1-... --from summarise --config '{"summarise": {"max_words": 50}}'
+    """  # noqa: D301 - click reads the control character
+
+    async def again(client: Client) -> Run:
+        return await client.rerun_run(run_id, from_stage, reason=reason, config=config, request_id=request_id)
+
+    _tell(speak(Target(address, namespace), again), as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id")
+@click.argument("stage_id")
+@click.option(
+    "--token",
+    required=True,
+    envvar="STAGELINE_RESUME_TOKEN",
+    help="What the stage gave away. [env: STAGELINE_RESUME_TOKEN]",
+)
+@click.option("--output", type=JsonType(), help="The stage is completed with this output.")
+@click.option("--fail", "failure", default="", metavar="WHY", help="The stage has failed, and this is why.")
+@click.option(
+    "--retry", is_flag=True, help="With --fail: let the stage's retry policy decide. [default: final]"
+)
+@click.option("--check-now", is_flag=True, help="Have the stage's check look now; the token stays good.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
+@target_options
+@click.pass_context
+def resume(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    context: click.Context,
+    run_id: str,
+    stage_id: str,
+    token: str,
+    output: Any,
+    failure: str,
+    retry: bool,
+    check_now: bool,
+    as_json: bool,
+    address: str | None,
+    namespace: str,
+) -> None:
+    """End the wait of a suspended stage, by the token that it gave away.
+
+    \b
+    Examples:
+      stageline run resume 0192f0c1-... approve --token TOKEN --output '{"approved": true}'
+      stageline run resume 0192f0c1-... approve --token TOKEN --fail "no budget"
+      stageline run resume 0192f0c1-... batch --token TOKEN --check-now
+    """  # noqa: D301 - click reads the control character
+    has_output = context.get_parameter_source("output") is click.core.ParameterSource.COMMANDLINE
+    if has_output + bool(failure) + check_now != 1:
+        raise click.UsageError("give exactly one of --output, --fail and --check-now")
+    if retry and not failure:
+        raise click.UsageError("--retry goes with --fail")
+    outcome: dict[str, Any] = {"failure": failure, "retry": retry, "check_now": check_now}
+    if has_output:
+        outcome["output"] = output
+
+    async def end_wait(client: Client) -> Run:
+        return await client.resume_stage(run_id, stage_id, token, **outcome)
+
+    _tell(speak(Target(address, namespace), end_wait), as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--key", "key_prefix", default="", help="Only this key, and those below it.")
+@click.option("--stage", "stage_id", default="", help="Only notes of this stage.")
+@click.option("--json", "as_json", is_flag=True, help="Print the notes as a JSON array.")
+@target_options
+def annotations(
+    run_id: str, key_prefix: str, stage_id: str, as_json: bool, address: str | None, namespace: str
+) -> None:
+    """Show the notes on a run: what was decided, why, by whom.
+
+    \b
+    Examples:
+      stageline run annotations 0192f0c1-...
+      stageline run annotations 0192f0c1-... --key decision --json | jq .[].value
+    """  # noqa: D301 - click reads the control character
+    from rich.markup import escape
+
+    from stageline_cli.output import annotation_as_json, moment, one_line, print_json, stdout, table
+
+    async def read(client: Client) -> list[Annotation]:
+        found = client.annotations(run_id, key_prefix=key_prefix, stage_id=stage_id)
+        return [each async for each in found]
+
+    found = speak(Target(address, namespace), read)
+    if as_json:
+        print_json([annotation_as_json(each) for each in found])
+        return
+    if not found:
+        click.echo("No annotations. Stages make them with ctx.annotate(key, value)", err=True)
+        return
+    shown = table("AT", "STAGE", "#ATTEMPT", "KEY", "VALUE", "BY")
+    for each in found:
+        value = escape(one_line(_value_text(each.value)))
+        attempt = str(each.attempt or "")
+        shown.add_row(
+            moment(each.at), escape(each.stage_id), attempt, escape(each.key), value, escape(each.actor)
+        )
+    stdout().print(shown)
+
+
+def _value_text(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _tell(changed: Run, *, as_json: bool) -> None:
+    from stageline_cli.output import print_json, run_as_json
+
+    if as_json:
+        print_json(run_as_json(changed))
+    else:
+        click.echo(f"run {changed.id} is {changed.status}")

@@ -1,0 +1,75 @@
+"""What changes a run that exists beside its cancellation: reruns, and ends of waits."""
+
+from typing import Any
+
+import orjson
+
+from stageline.v1 import run_pb2
+from stageline.v1 import run_service_pb2 as messages
+from stageline_engine import limits, payloads
+from stageline_engine.commands import RerunRun
+from stageline_engine.rejections import FieldViolation, Rejection
+from stageline_server.dispatch.plane import ControlPlane
+from stageline_server.errors import RefusedError, accepted
+from stageline_server.mapping.fields import json_of, namespace_of, optional_name, out_of_range, run_id_of
+from stageline_server.mapping.to_commands import resume_stage_command
+from stageline_server.services.run_reader import RunReader
+
+
+class RunChanges:
+    """Answers RerunRun and ResumeStage."""
+
+    def __init__(self, plane: ControlPlane, reader: RunReader) -> None:
+        """Takes the plane that carries commands out, and who reads runs."""
+        self._plane = plane
+        self._reader = reader
+
+    async def rerun(self, request: messages.RerunRunRequest) -> run_pb2.Run:
+        """Runs an ended run again, and returns it.
+
+        Raises:
+            RefusedError: As the protocol says of RerunRun.
+        """
+        namespace, run_id = namespace_of(request.namespace), run_id_of(request.run_id)
+        details = await self._reader.details(namespace, run_id, with_outputs=False)
+        stage_id = optional_name(request.from_stage_id, "from_stage_id")
+        if not stage_id:
+            stage_id = (await self._reader.definition(details.run)).stages[0].id
+        config = None
+        if request.HasField("config"):
+            config = _overlaid(details.payload.config, json_of(request.config, "config"))
+        command = RerunRun(namespace, run_id, stage_id, request.reason, config, request.request_id)
+        accepted(await self._plane.rerun_run(command))
+        return await self._reader.basic(namespace, run_id)
+
+    async def resume(self, request: messages.ResumeStageRequest) -> run_pb2.Run:
+        """Ends a wait, or has a check made, and returns the run.
+
+        Raises:
+            RefusedError: As the protocol says of ResumeStage.
+        """
+        if len(request.request_id) > limits.REQUEST_ID_LENGTH_MAX:
+            allowed = f"at most {limits.REQUEST_ID_LENGTH_MAX} characters"
+            raise out_of_range("request_id", allowed, len(request.request_id))
+        command = resume_stage_command(request)
+        accepted(await self._plane.resume_stage(command))
+        return await self._reader.basic(command.namespace, command.run_id)
+
+
+def _overlaid(config: str, override: bytes) -> bytes:
+    """The run's config with the slices of some stages replaced, in one form for each meaning: a repeat is recognised.
+
+    Raises:
+        RefusedError: The override is too large, or not JSON.
+    """
+    given: Any = payloads.parse(override, "config")
+    if isinstance(given, Rejection):
+        raise RefusedError(given)
+    if not isinstance(given, dict):
+        return override  # the engine says what is wrong with it
+    merged = orjson.loads(config) | given
+    try:
+        return orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        violation = FieldViolation("config", str(error))
+        raise RefusedError(payloads.malformed("config", violation.description)) from None

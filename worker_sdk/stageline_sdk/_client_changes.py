@@ -1,0 +1,153 @@
+"""What a client may do to a run that exists: run it again, end a wait, read its notes."""
+
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+
+from stageline.v1 import failure_pb2, run_service_pb2
+from stageline_sdk._client_base import ClientBase
+from stageline_sdk._decode import decode_run
+from stageline_sdk._decode_upkeep import decode_annotation
+from stageline_sdk._wire import to_payload
+from stageline_sdk.runs import Annotation, Run
+
+
+class _Unset(Enum):
+    UNSET = "unset"
+
+
+UNSET = _Unset.UNSET
+"""Stands for an output that is not given: None is a value."""
+
+
+class RunChanges(ClientBase):
+    """The calls of `Client` that change a run after its start."""
+
+    async def rerun_run(
+        self,
+        run_id: str,
+        from_stage: str = "",
+        *,
+        reason: str = "",
+        config: Mapping[str, BaseModel | Mapping[str, Any]] | None = None,
+        request_id: str | None = None,
+    ) -> Run:
+        """Run an ended run again, from the group of a stage on. Outputs of the groups before are kept.
+
+        Args:
+            run_id: A COMPLETED or FAILED run.
+            from_stage: Id of a stage of the first group to run again. Default: the first group.
+            reason: Why, for people. At most 1,024 characters.
+            config: New config for some stages, in place of the run's, by stage id.
+            request_id: Of calls with one id only the first has an effect. Default: a new one.
+
+        Raises:
+            NotFoundError: There is no such run, or it has no such stage.
+            FailedPreconditionError: It has not ended or was cancelled, or a group before is not complete.
+            InvalidArgumentError: The config does not fit.
+            AlreadyExistsError: The request id was used for another request.
+            UnavailableError: The server could not be reached.
+        """
+        plain = {
+            stage_id: values.model_dump(mode="json", by_alias=True)
+            if isinstance(values, BaseModel)
+            else values
+            for stage_id, values in (config or {}).items()
+        }
+        request = run_service_pb2.RerunRunRequest(
+            namespace=self._namespace,
+            request_id=request_id or str(uuid.uuid4()),
+            run_id=run_id,
+            from_stage_id=from_stage,
+            config=to_payload(plain) if plain else None,
+            reason=reason,
+        )
+        return decode_run((await self._call(self._runs.RerunRun, request)).run)
+
+    async def resume_stage(  # noqa: PLR0913 - the ways in which a wait may end
+        self,
+        run_id: str,
+        stage_id: str,
+        token: str,
+        *,
+        output: Any = UNSET,
+        failure: str = "",
+        failure_type: str = "Rejected",
+        retry: bool = False,
+        check_now: bool = False,
+        request_id: str | None = None,
+    ) -> Run:
+        """End the wait of a suspended stage, by a token that it gave away. Give an output, a failure, or `check_now`.
+
+        The first call with an output or a failure uses the token up; a repetition of the same is harmless.
+
+        Args:
+            run_id: The run.
+            stage_id: The stage.
+            token: What `ctx.resume_token()` returned in the stage.
+            output: The stage is COMPLETED with it: a pydantic model or JSON values; None is a value, too.
+            failure: The stage has failed, and this says why.
+            failure_type: The failure's type, for the stage's retry policy. Default `Rejected`.
+            retry: Whether the retry policy decides what follows a failure. Default: it is final.
+            check_now: Have the stage's check function look now. The token stays good.
+            request_id: For your records and the server's. Default: a new one.
+
+        Raises:
+            ValueError: Not exactly one of output, failure and check_now is given.
+            PermissionDeniedError: The token is unknown, expired, or was used with another outcome.
+            FailedPreconditionError: The stage is not suspended: not yet, or not any more.
+            InvalidArgumentError: The output does not fit the stage's schema. The token stays good.
+            NotFoundError: There is no such run, or it has no such stage.
+            UnavailableError: The server could not be reached.
+        """
+        if (output is not UNSET) + bool(failure) + check_now != 1:
+            raise ValueError("give exactly one of output, failure and check_now")
+        request = run_service_pb2.ResumeStageRequest(
+            namespace=self._namespace,
+            request_id=request_id or str(uuid.uuid4()),
+            run_id=run_id,
+            stage_id=stage_id,
+            resume_token=token,
+        )
+        if check_now:
+            request.check_now.SetInParent()
+        elif failure:
+            request.failure.CopyFrom(
+                failure_pb2.StageError(
+                    kind=failure_pb2.FAILURE_KIND_APPLICATION,
+                    type=failure_type,
+                    message=failure,
+                    retryable=None if retry else False,
+                )
+            )
+        else:
+            request.output.CopyFrom(to_payload(output))
+        return decode_run((await self._call(self._runs.ResumeStage, request)).run)
+
+    async def annotations(
+        self, run_id: str, *, key_prefix: str = "", stage_id: str = ""
+    ) -> AsyncGenerator[Annotation]:
+        """Yield the notes on a run, the oldest first. Pages are fetched as needed.
+
+        Args:
+            run_id: The run.
+            key_prefix: Only notes whose key is this, or starts with this and a dot.
+            stage_id: Only notes of this stage.
+
+        Raises:
+            NotFoundError: There is no such run, or it has no such stage.
+            UnavailableError: The server could not be reached.
+        """
+        request = run_service_pb2.ListAnnotationsRequest(
+            namespace=self._namespace, run_id=run_id, key_prefix=key_prefix, stage_id=stage_id
+        )
+        while True:
+            response = await self._call(self._runs.ListAnnotations, request)
+            for message in response.annotations:
+                yield decode_annotation(message)
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                return

@@ -1,0 +1,54 @@
+"""From the wire's messages to what the client returns of annotations, workers and dead letters."""
+
+from pydantic_core import from_json
+
+from stageline.v1 import admin_service_pb2, annotation_pb2, event_service_pb2
+from stageline_sdk._decode import decode_event
+from stageline_sdk._wire import from_timestamp, json_object
+from stageline_sdk.runs import Annotation, DeadLetter, WorkerSession
+
+
+def decode_annotation(message: annotation_pb2.Annotation) -> Annotation:
+    """Return an annotation."""
+    entry, actor = message.entry, message.entry.actor
+    return Annotation(
+        id=entry.annotation_id,
+        key=entry.key,
+        value=from_json(entry.value),
+        details=json_object(entry.details),
+        scope=entry.scope,
+        scope_id=entry.scope_id,
+        stage_id=message.stage_id,
+        generation=message.generation,
+        attempt=message.attempt,
+        actor=":".join(part for part in (actor.kind, actor.id, actor.version) if part),
+        at=from_timestamp(message.create_time),
+    )
+
+
+def decode_worker(message: admin_service_pb2.WorkerInfo) -> WorkerSession:
+    """Return a worker's session."""
+    who = message.identity
+    return WorkerSession(
+        session_id=message.session_id,
+        name=who.name,
+        sdk=" ".join(part for part in (who.sdk_name, who.sdk_version, who.runtime) if part),
+        slots=message.slots,
+        held_jobs=message.held_jobs,
+        labels=dict(message.labels),
+        server_id=message.server_id,
+        draining=message.draining,
+        connected_at=from_timestamp(message.connect_time),
+        last_seen_at=from_timestamp(message.last_seen_time) if message.HasField("last_seen_time") else None,
+    )
+
+
+def decode_dead_letter(message: event_service_pb2.DeadLetter) -> DeadLetter:
+    """Return a dead letter."""
+    return DeadLetter(
+        id=message.dead_letter_id,
+        event=decode_event(message.event),
+        plugin=message.plugin,
+        attempts=message.attempts,
+        last_error=message.last_error,
+    )
