@@ -22,7 +22,7 @@ from stageline_engine.decide.retry import retry_delay
 from stageline_engine.decide.suspend import decide_still_waiting, decide_suspend
 from stageline_engine.decide.timeouts import report_deadline, start_deadline
 from stageline_engine.decide.view import RunView
-from stageline_engine.limits import ERROR_MESSAGE_LENGTH_MAX
+from stageline_engine.limits import ERROR_MESSAGE_LENGTH_MAX, RESUME_CONDITIONS_MAX
 from stageline_engine.model.definition import StageDefinition, StageMode
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunError
@@ -95,6 +95,8 @@ def check_outcome(
 
 def _fault_of_conditions(outcome: Suspended) -> str:
     """Why what a stage waits for cannot be stored; empty where it can."""
+    if len(outcome.conditions) > RESUME_CONDITIONS_MAX:
+        return f"The wait has {len(outcome.conditions)} conditions, limit {RESUME_CONDITIONS_MAX}."
     if len({condition.token_sha256 for condition in outcome.conditions}) < len(outcome.conditions):
         return "Two conditions of the wait have the same resume token."
     if any("\0" in condition.label for condition in outcome.conditions):

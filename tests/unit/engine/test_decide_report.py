@@ -33,9 +33,8 @@ def decided(life: Life, outcome: Outcome, chance: float = 0.5) -> list[events.Ev
 
 def checked(definition: StageDefinition, outcome: Outcome) -> tuple[Outcome, str]:
     """What is recorded of an outcome of a leased stage."""
-    return check_outcome(
-        Life(workflow("flow", definition)).start(1).view(), 1, outcome, payloads.check_output
-    )
+    view = Life(workflow("flow", definition)).start(1).view()
+    return check_outcome(view, 1, outcome, payloads.check_output, payloads.check_state)
 
 
 def test_a_lease_that_is_held_counts() -> None:

@@ -47,6 +47,7 @@ class Life:
             number = getattr(event, "number", 0)
             after = apply(self.focus(number), event, LATER if number else NOW)
             self.run = after.run
+            self.stages.pop(number, None)
             if after.stage is not None:
                 self.stages[number] = after.stage
             self.jobs.pop(number, None)

@@ -97,7 +97,7 @@ class OutboxConformance(Conformance):
             await settle(scene, OutboxSettlement(run_id, locked_until, 0, tries=1, next_try_at=later))
             assert told(await claim(scene)) == {other: [1, 2]}
 
-    async def test_a_dead_letter_holds_its_stream(self) -> None:
+    async def test_11_10_113_a_dead_letter_holds_its_stream(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):
             locked_until = await self._claimed_until(scene)
             await settle(

@@ -39,6 +39,26 @@ class RaceConformance(Conformance):
             await asyncio.gather(*[lease_all(session_id) for session_id in sessions])
             assert leased == dict.fromkeys(run_ids, 1)
 
+    async def test_11_3_31_no_job_is_a_ghost_because_its_run_was_not_yet_visible(self) -> None:
+        async with self.scene() as scene:
+            registered = await scene.register(workflow("flow", "a"))
+            sessions = [await scene.open_session() for _ in range(SERVERS)]
+            dispositions: Counter[Disposition] = Counter()
+            runs_wanted = 40
+
+            async def create_half() -> None:
+                for _ in range(runs_wanted // 2):
+                    await scene.create("flow")
+
+            async def work(session_id: UUID) -> None:
+                while dispositions.total() < runs_wanted:
+                    for offer in await scene.lease(session_id, registered, slots=3):
+                        dispositions[(await scene.report(offer, completed())).disposition] += 1
+                    await asyncio.sleep(0)
+
+            await asyncio.gather(create_half(), create_half(), *[work(session) for session in sessions])
+            assert dispositions == {Disposition.RECORDED: runs_wanted}
+
     async def test_one_key_makes_one_run(self) -> None:
         async with self.scene() as scene:
             await scene.register(workflow("flow", "a"))
@@ -112,7 +132,7 @@ class RaceConformance(Conformance):
             assert sum(answer.requeued for answer in reaped) == 1
             assert (await scene.event_types(run_id)).count("stage:requeued") == 1
 
-    async def test_two_flushers_publish_each_event_once(self) -> None:
+    async def test_11_10_113_two_flushers_publish_each_event_once(self) -> None:
         async with self.scene() as scene:
             await scene.register(workflow("flow", "a"))
             run_ids = [await scene.create("flow") for _ in range(20)]

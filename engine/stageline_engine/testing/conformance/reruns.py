@@ -20,6 +20,7 @@ from stageline_engine.ports import AnnotationFilter
 from stageline_engine.records import AnnotationRecord, ChangeSet
 from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.testing.conformance.base import Conformance, load
+from stageline_engine.testing.definitions import stage
 from stageline_engine.testing.play import Play
 from stageline_engine.testing.scene import completed, failed
 
@@ -129,6 +130,23 @@ class RerunConformance(Conformance):
             await play.finish(run_id)
             await play.scene.kernel.dispatch(rerun(run_id, "a", config=b'{"a": {"model": "better"}}'))
             assert (await play.offer()).config == '{"model":"better"}'
+
+    async def test_11_4_44_a_config_that_does_not_fit_never_reaches_a_stage(self) -> None:
+        schema = '{"type":"object","properties":{"length":{"type":"integer"}}}'
+        async with self.play(stage("a", config_schema=schema, default_config='{"length":1}')) as (
+            play,
+            run_id,
+        ):
+            await play.finish(run_id)
+            refused = await play.scene.kernel.dispatch(
+                rerun(run_id, "a", config=b'{"a": {"length": "long"}}')
+            )
+            assert isinstance(refused, Rejection)
+            assert refused.reason is Reason.INVALID_CONFIG
+            assert [violation.field for violation in refused.violations] == ["config.a.length"]
+            assert await play.run_state(run_id) is RunState.COMPLETED
+            await play.scene.kernel.dispatch(rerun(run_id, "a"))
+            assert (await play.offer()).config == '{"length":1}'
 
 
 class RepairConformance(Conformance):

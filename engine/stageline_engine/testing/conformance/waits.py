@@ -218,7 +218,7 @@ class WaitConformance(Conformance):
                 assert answer.reason is Reason.RESUME_TOKEN_INVALID
             assert await play.stage_state(run_id) is StageState.SUSPENDED
 
-    async def test_two_hundred_checks_are_due_at_once_and_none_waits_for_another(self) -> None:
+    async def test_11_6_79_two_hundred_checks_are_due_at_once_and_none_waits_for_another(self) -> None:
         async with self.play(batch_stage()) as (play, _):
             for _ in range(199):
                 await play.scene.create("flow")
