@@ -53,8 +53,8 @@ LABEL_KEY_LENGTH_MAX = 63
 LABEL_VALUE_LENGTH_MAX = 255
 """Labels of a run or a worker: the sizes users know from Kubernetes."""
 
-ERROR_MESSAGE_LENGTH_MAX = 16 * 1024
-ERROR_STACK_LENGTH_MAX = 64 * 1024
+ERROR_MESSAGE_LENGTH_MAX = 4 * 1024
+ERROR_STACK_LENGTH_MAX = 16 * 1024
 """A failure's text as it is stored; longer ones are cut and say so, since a failure must always be recordable."""
 
 LOG_MESSAGE_LENGTH_MAX = 16 * 1024
@@ -88,7 +88,7 @@ COMMANDS_PER_BATCH_MAX = 500
 SLOTS_PER_SESSION_MAX = 10_000
 """Jobs that one worker session may hold."""
 
-ATTEMPTS_MAX = 1000
+ATTEMPTS_MAX = 100
 """Tries of one stage that a retry policy may ask for: enough for days of waiting, and an end of every loop."""
 
 BACKOFF_FACTOR_MAX = 10.0

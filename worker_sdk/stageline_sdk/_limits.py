@@ -28,7 +28,7 @@ STAGES_PER_GROUP_MAX: Final = 1_000
 SCHEMA_BYTES_MAX: Final = 128 * 1024
 """One JSON Schema of a definition, as JSON text."""
 
-ATTEMPTS_MAX: Final = 1_000
+ATTEMPTS_MAX: Final = 100
 """Tries of one stage: above it, a stage is not retried but restarted for ever, and its cost with it."""
 
 RETRY_BACKOFF_MAX: Final = timedelta(days=1)
@@ -53,8 +53,8 @@ ERROR_TYPES_MAX: Final = 100
 ERROR_TYPE_LENGTH_MAX: Final = 255
 """Error types that a policy may name, and their length in characters: each failure is compared with all of them."""
 
-FAILURE_MESSAGE_BYTES_MAX: Final = 16 * 1024
-FAILURE_STACK_BYTES_MAX: Final = 64 * 1024
+FAILURE_MESSAGE_BYTES_MAX: Final = 4 * 1024
+FAILURE_STACK_BYTES_MAX: Final = 16 * 1024
 """A failure's text; a longer one is cut and says so, since a failure must always be recordable."""
 
 RESUME_TOKENS_MAX: Final = 10

@@ -28,10 +28,10 @@ class RetryPolicy:
     """
 
     max_attempts: int = 3
-    """Tries in all, the first one included; 1 means no retry. From 1 to 1,000. Default 3."""
+    """Tries in all, the first one included; 1 means no retry. From 1 to 100. Default 3."""
 
-    initial_backoff: timedelta = timedelta(seconds=1)
-    """Wait before the second attempt. Zero means at once. At most `max_backoff`. Default 1 second."""
+    initial_backoff: timedelta = timedelta(seconds=2)
+    """Wait before the second attempt. Zero means at once. At most `max_backoff`. Default 2 seconds."""
 
     max_backoff: timedelta = timedelta(minutes=5)
     """The longest wait between two attempts, before jitter. At most a day. Default 5 minutes."""
@@ -39,9 +39,9 @@ class RetryPolicy:
     backoff_factor: float = 2.0
     """How much each wait grows over the one before. From 1, which keeps it constant, to 10. Default 2."""
 
-    jitter: float = 0.2
+    jitter: float = 0.1
     """Spread of the wait, which is multiplied by a random number between 1 - jitter and 1 + jitter, so that many failures
-    do not come back at once. From 0 to 1. Default 0.2."""
+    do not come back at once. From 0 to 1. Default 0.1."""
 
     non_retryable_error_types: tuple[str, ...] = ()
     """Names of exception classes that are final at once, as in `("FileNotFoundError", "httpx.InvalidURL")`: the bare name

@@ -61,7 +61,7 @@ def decide_resume(
     if isinstance(outcome, CheckNow):
         yield events.CheckRequested(stage.number, stage.stage_id)
     elif isinstance(outcome, Failed):
-        yield from fail_try(view, stage, outcome, now, chance)
+        yield from fail_try(view, stage, outcome, now, chance, reported=False)
     elif isinstance(outcome, events.StageError):
         yield from fail_stage(view, stage, outcome, now, reported=False)
     else:

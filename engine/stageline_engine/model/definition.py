@@ -28,10 +28,10 @@ class RetryPolicy:
     """
 
     max_attempts: int = 3
-    initial_backoff: timedelta = timedelta(seconds=1)
+    initial_backoff: timedelta = timedelta(seconds=2)
     max_backoff: timedelta = timedelta(minutes=5)
     backoff_factor: float = 2.0
-    jitter: float = 0.2
+    jitter: float = 0.1
     non_retryable_error_types: tuple[str, ...] = ()
 
 

@@ -133,7 +133,8 @@ def test_the_message_of_a_refused_output_is_cut_to_its_limit_and_says_so() -> No
 def test_a_message_of_just_the_limit_is_kept_whole() -> None:
     for length, whole in ((ERROR_MESSAGE_LENGTH_MAX, True), (ERROR_MESSAGE_LENGTH_MAX + 1, False)):
         refusal = Rejection(Reason.INVALID_OUTPUT, "x" * length)
-        _, note = check_outcome(stage("a"), Completed(b"1"), lambda *_: refusal)  # noqa: B023
+        view = Life(workflow("flow", "a")).start(1).view()
+        _, note = check_outcome(view, 1, Completed(b"1"), lambda *_: refusal, payloads.check_state)  # noqa: B023
         assert (note == refusal.message) == whole
         assert len(note) == ERROR_MESSAGE_LENGTH_MAX
 

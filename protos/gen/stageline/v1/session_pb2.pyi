@@ -382,13 +382,13 @@ class Welcome(_message.Message):
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """The worker sends a frame, empty if need be, at least this often; so does the server. 10 s by default."""
+        """The worker sends a frame, empty if need be, at least this often; so does the server. 5 s by default."""
 
     @_builtins.property
     def session_timeout(self) -> _duration_pb2.Duration:
         """When the server heard nothing of the session for this long, on whatever stream, it ends the session and takes its
         leases back, at the cost of a delivery each. A worker that heard nothing for this long gives the stream up and
-        connects again. 30 s by default, always at least twice the interval.
+        connects again. 15 s by default, always at least twice the interval.
         """
 
     @_builtins.property

@@ -27,7 +27,7 @@ class Scene:
         self.faults = FaultyPersistence(ports.persistence)
         self.ports = replace(ports, clock=self.clock, persistence=self.faults)
         self.plane = ControlPlane(self.ports, server_id="mine")
-        self.housekeeping = self.plane._housekeeping
+        self.housekeeping = self.plane.housekeeping
 
     async def session(self, server_id: str) -> UUID:
         """A session of a server, as the database knows it."""

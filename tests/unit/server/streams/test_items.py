@@ -21,6 +21,7 @@ from stageline_engine.commands import (
     Returned,
 )
 from stageline_engine.model.job import JobKind
+from stageline_server.mapping import failures
 from stageline_server.streams import items
 from stageline_server.streams.frames import ITEM_BYTES_MAX
 from stageline_server.streams.items import BadItemError, ForbiddenOutcome
@@ -132,7 +133,7 @@ def test_outcomes_that_are_not_allowed_are_final_failures() -> None:
     ],
 )
 def test_failures(fields: dict[str, object], expected: tuple[str, bool | None, timedelta | None]) -> None:
-    failure = items.to_failure(failure_pb2.StageError(**fields))  # type: ignore[arg-type]
+    failure = failures.to_failure(failure_pb2.StageError(**fields))  # type: ignore[arg-type]
     assert (failure.error.type, failure.retryable) == expected[:2]
     if expected[2] is not None:
         assert failure.retry_after == expected[2]
@@ -140,7 +141,7 @@ def test_failures(fields: dict[str, object], expected: tuple[str, bool | None, t
 
 def test_texts_of_a_failure_are_cut_and_storable() -> None:
     error = failure_pb2.StageError(type="t\0" * 999, message="m\0" * 9999, stack_trace="s\0" * 99999)
-    failed = items.to_failure(error).error
+    failed = failures.to_failure(error).error
     assert len(failed.type) == limits.NAME_LENGTH_MAX
     assert len(failed.message) == limits.ERROR_MESSAGE_LENGTH_MAX
     assert len(failed.stack) == limits.ERROR_STACK_LENGTH_MAX
@@ -149,7 +150,7 @@ def test_texts_of_a_failure_are_cut_and_storable() -> None:
 
 @given(st.text(), st.integers(1, 50))
 def test_cut_texts_are_short_storable_and_say_so(text: str, length_max: int) -> None:
-    short = items.cut(text, length_max)
+    short = failures.cut(text, length_max)
     assert len(short) <= length_max
     assert "\0" not in short
     assert len(text) <= length_max or short.endswith("…")
