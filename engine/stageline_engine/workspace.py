@@ -165,6 +165,11 @@ class Workspace:
         """Has a resume token marked as used with the work that it allowed."""
         self._changes.resume_tokens_used.append(token)
 
+    def used_token(self, token_sha256: bytes) -> ResumeToken | None:
+        """A token that was used earlier in this batch, which the store does not know of yet."""
+        used = (token for token in self._changes.resume_tokens_used if token.token_sha256 == token_sha256)
+        return next(used, None)
+
     def keep_key(self, record: KeyRecord) -> None:
         """Has an idempotency key written with the work."""
         self._changes.keys.append(record)

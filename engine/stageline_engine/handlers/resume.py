@@ -30,7 +30,8 @@ async def _resume(batch: Batch, command: ResumeStage) -> StageResumed | Rejectio
     if stage is None:
         facts = {"run_id": str(command.run_id), "stage_id": command.stage_id}
         return Rejection(Reason.STAGE_NOT_FOUND, f"The run has no stage {command.stage_id!r} yet.", facts)
-    token = await batch.work.load_resume_token(hashlib.sha256(command.token).digest())
+    digest = hashlib.sha256(command.token).digest()
+    token = batch.space.used_token(digest) or await batch.work.load_resume_token(digest)
     refusal = refuse_resume(stage, token, command.outcome, batch.space.now)
     if refusal is None and isinstance(command.outcome, Completed):
         refusal = payloads.check_output(view.definition_of(number), command.outcome.output)

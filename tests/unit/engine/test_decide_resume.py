@@ -51,7 +51,7 @@ def test_a_token_of_a_suspended_stage_is_good() -> None:
     ids=["unknown", "another run's", "another stage's", "a later generation's", "an older one's", "used up"],
 )
 def test_a_token_that_is_not_this_waits_is_refused_without_saying_why(token: ResumeToken | None) -> None:
-    answer = refuse_resume(waiting().stages[1], token, YES, LATER)
+    answer = refuse_resume(waiting().stages[1], token, YES, LATER, 0.5)
     assert isinstance(answer, Rejection)
     assert answer.reason is Reason.RESUME_TOKEN_INVALID
     assert answer.message == "The resume token is unknown, expired, or used already."
@@ -66,7 +66,7 @@ def test_a_token_is_good_until_it_expires_and_not_at_that_moment() -> None:
 def test_the_same_outcome_may_be_told_again_even_when_all_is_over() -> None:
     used = replace(TOKEN, used_fingerprint=fingerprint_of(YES), expires_at=LATER)
     over = waiting()
-    over.happen(decide_resume(over.view(), over.stages[1], YES, LATER))
+    over.happen(decide_resume(over.view(), over.stages[1], YES, LATER, 0.5))
     assert refused(used, YES, over) is None
     assert refused(used, Completed(b'"no"'), over) is Reason.RESUME_TOKEN_INVALID
     assert refused(used, StageError("E", "m"), over) is Reason.RESUME_TOKEN_INVALID
@@ -74,7 +74,7 @@ def test_the_same_outcome_may_be_told_again_even_when_all_is_over() -> None:
 
 def test_a_stage_that_does_not_wait_cannot_be_resumed() -> None:
     life = Life(workflow("flow", batch_stage("a"))).start(1)
-    answer = refuse_resume(life.stages[1], TOKEN, YES, LATER)
+    answer = refuse_resume(life.stages[1], TOKEN, YES, LATER, 0.5)
     assert isinstance(answer, Rejection)
     assert (answer.reason, answer.metadata["state"]) == (Reason.STAGE_NOT_SUSPENDED, "RUNNING")
 
@@ -94,7 +94,7 @@ def test_fingerprints_tell_outcomes_apart() -> None:
 
 def test_an_output_completes_the_stage_and_what_follows() -> None:
     life = waiting("b")
-    happened = list(decide_resume(life.view(), life.stages[1], Completed(b'"yes"', {"pages": 2}), LATER))
+    happened = list(decide_resume(life.view(), life.stages[1], Completed(b'"yes"', {"pages": 2}), LATER, 0.5))
     assert happened[0] == events.StageCompleted(1, "a", '"yes"', {"pages": 2}, reported=False)
     assert kinds(happened[1:]) == ["RunAdvanced", "StageScheduled"]
     life.happen(happened)
@@ -104,14 +104,14 @@ def test_an_output_completes_the_stage_and_what_follows() -> None:
 def test_an_error_fails_the_stage_for_good_and_with_it_the_run() -> None:
     life = waiting("b")
     error = StageError("Rejected", "no budget")
-    happened = list(decide_resume(life.view(), life.stages[1], error, LATER))
+    happened = list(decide_resume(life.view(), life.stages[1], error, LATER, 0.5))
     assert happened[0] == events.StageFailed(1, "a", error, reported=False)
     assert kinds(happened) == ["StageFailed", "RunFailed"]
 
 
 def test_a_wish_for_a_check_makes_it_due_and_leaves_one_that_is_being_made_alone() -> None:
     life = waiting()
-    assert list(decide_resume(life.view(), life.stages[1], CheckNow(), LATER)) == [
+    assert list(decide_resume(life.view(), life.stages[1], CheckNow(), LATER, 0.5)) == [
         events.CheckRequested(1, "a")
     ]
     life.happen([events.CheckRequested(1, "a")])

@@ -38,8 +38,6 @@ def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRo
     for event in changes.events:
         taken = event.sequence <= len(state.events.get(event.run_id, ()))
         _expect(not taken, f"event {event.sequence} of run {event.run_id} exists")
-    for token in changes.resume_tokens:
-        _expect(token.token_sha256 not in state.resume_tokens, "a resume token exists")
     for token in changes.resume_tokens_used:
         stored = state.resume_tokens.get(token.token_sha256)
         _expect(stored is not None and stored.used_fingerprint is None, "a resume token was used")
@@ -104,7 +102,11 @@ def _write_waits(state: MemoryState, changes: ChangeSet) -> None:
     """Writes what suspended stages wait with."""
     for kept in changes.suspended_states:
         state.suspended_states[kept.run_id, kept.stage_number] = kept
-    for token in (*changes.resume_tokens, *changes.resume_tokens_used):
+    for token in changes.resume_tokens:
+        before = state.resume_tokens.setdefault(token.token_sha256, token)
+        if (before.run_id, before.stage_number) == (token.run_id, token.stage_number):
+            state.resume_tokens[token.token_sha256] = token  # given again; another stage's is not this one's to give
+    for token in changes.resume_tokens_used:
         state.resume_tokens[token.token_sha256] = token
 
 

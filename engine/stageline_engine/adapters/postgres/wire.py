@@ -21,6 +21,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready, Wait
 
 Rows = list[tuple[Any, ...]]
 StatementKey = tuple[bytes, tuple[int, ...]]
@@ -111,6 +112,10 @@ class Wire:
 
     def _answers(self, commands: deque[PipelineCommand], expected: int) -> PQGen[list[list[PGresult]]]:
         answers: list[list[PGresult]] = yield from generators.pipeline_communicate(self._pgconn, commands)
+        # The driver stops flushing with its last command: what the socket did not take at once would wait for ever.
+        while self._pgconn.flush():
+            if (yield Wait.RW) & Ready.R:
+                self._pgconn.consume_input()
         while len(answers) < expected:
             answers.append((yield from generators.fetch_many(self._pgconn)))
         return answers

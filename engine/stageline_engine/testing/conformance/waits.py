@@ -192,6 +192,26 @@ class WaitConformance(Conformance):
             assert other.reason is Reason.RESUME_TOKEN_INVALID
             assert (await play.offer()).outputs == {"batch": '"yes"'}
 
+    async def test_a_token_used_twice_in_one_batch_ends_the_wait_once(self) -> None:
+        async with self.play(batch_stage()) as (play, run_id):
+            await play.suspend(conditions=(CONDITION,))
+            twice = [resume(play, run_id, completed("yes"))] * 2
+            dispatched = await play.scene.kernel.dispatch_many(twice)
+            assert dispatched.results == [
+                StageResumed(RunState.COMPLETED),
+                StageResumed(RunState.COMPLETED, replayed=True),
+            ]
+
+    async def test_a_stage_that_suspends_again_may_give_its_token_again(self) -> None:
+        async with self.play(batch_stage()) as (play, run_id):
+            await play.suspend(conditions=(CONDITION,))
+            check = await play.check_after(POLL_INTERVAL_DEFAULT)
+            await play.scene.report(check, failed(retry_after=timedelta(seconds=1)))
+            await play.wait(timedelta(seconds=1))
+            await play.suspend(conditions=(CONDITION,))
+            resumed = await play.scene.kernel.dispatch(resume(play, run_id, completed("yes")))
+            assert resumed == StageResumed(RunState.COMPLETED)
+
     async def test_the_outside_fails_a_wait(self) -> None:
         async with self.play(batch_stage()) as (play, run_id):
             await play.suspend(conditions=(CONDITION,))

@@ -109,7 +109,7 @@ async def test_a_renewal_outlasts_the_timeout() -> None:
     mine = await scene.local()
     await scene.housekeeping._renew()
     scene.clock.advance(limits.SESSION_TIMEOUT)
-    await scene.housekeeping._reap()
+    await scene.housekeeping.reap()
     assert await scene.living() == {mine.id}
 
 

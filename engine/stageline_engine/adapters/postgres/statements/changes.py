@@ -106,6 +106,11 @@ def _use_tokens(name: str) -> Part:
     return Part(name, columns, lambda new: f"{head}{new}{tail}", guarded=True)
 
 
+# A stage that suspends again may give the same token again; a token of another stage is not its to give.
+_TOKEN_GIVEN_AGAIN = """ ON CONFLICT (token_sha256) DO UPDATE
+    SET generation = excluded.generation, label = excluded.label, expires_at = excluded.expires_at, used_fingerprint = NULL
+    WHERE resume_tokens.run_id = excluded.run_id AND resume_tokens.stage_number = excluded.stage_number"""
+
 PARTS = (
     _insert("runs_inserted", RUNS),
     _update("runs_updated", RUNS),
@@ -118,7 +123,7 @@ PARTS = (
     _upsert("results", STAGE_RESULTS),
     _insert("events", EVENTS),
     _upsert("suspended_states", SUSPENDED_STATES),
-    _insert("resume_tokens", RESUME_TOKENS),
+    _insert("resume_tokens", RESUME_TOKENS, _TOKEN_GIVEN_AGAIN),
     _use_tokens("resume_tokens_used"),
     _insert("annotations", ANNOTATIONS, " ON CONFLICT (run_id, id) DO NOTHING"),
 )
