@@ -23,7 +23,7 @@ Act = Callable[[Scene], Awaitable[Any]]
 
 
 class Stage:
-    """Three runs, some jobs of them leased to a session that has died and some to one that lives."""
+    """A run of each workflow, some jobs of them leased to a session that has died and some to one that lives."""
 
     def __init__(self, turns: list[int]) -> None:
         backend = in_memory()
@@ -76,7 +76,7 @@ async def _at_once(chosen: list[tuple[str, int]], turns: list[int]) -> None:
     await stage.prepare()
     acts = [stage.acts(kind, pick) for kind, pick in chosen]
     answers = await asyncio.gather(*[act(stage.scene) for act in acts])
-    _check_answers(chosen, answers)
+    _check_answers(stage, chosen, answers)
     made = {answer.run_id for answer in answers if isinstance(answer, RunCreation)}
     for run_id, name in {**stage.runs, **dict.fromkeys(made, "line")}.items():
         await invariants.check_run(stage.calm, run_id, stage.workflows[name])
@@ -85,15 +85,15 @@ async def _at_once(chosen: list[tuple[str, int]], turns: list[int]) -> None:
         assert len(published) == len(set(published))
 
 
-def _check_answers(chosen: Sequence[tuple[str, int]], answers: Sequence[Any]) -> None:
+def _check_answers(stage: Stage, chosen: Sequence[tuple[str, int]], answers: Sequence[Any]) -> None:
     recorded = Counter(
-        pick % 2
+        pick % len(stage.offers)
         for (kind, pick), answer in zip(chosen, answers, strict=True)
         if kind in {"complete", "fail"} and answer.disposition is Disposition.RECORDED
     )
     assert all(count == 1 for count in recorded.values())
     cancelled = Counter(
-        pick % 3
+        pick % len(stage.runs)
         for (kind, pick), answer in zip(chosen, answers, strict=True)
         if kind == "cancel" and answer.cancelled
     )
