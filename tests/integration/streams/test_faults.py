@@ -12,6 +12,7 @@ from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.model.run import RunState
 from stageline_engine.records import ChangeSet
 from stageline_engine.testing.definitions import workflow
+from stageline_engine.testing.expectations import waits_until_released
 from stageline_server.dispatch.ports import Ports
 from tests.support.faults import FaultyPersistence
 from tests.support.plane import UNHURRIED, Deployment, PlaneServer, with_recheck
@@ -244,7 +245,8 @@ async def test_a_worker_that_leaves_is_answered_first(deployment: Deployment) ->
     await worker.report(offer)
     await worker.half_close()
     await faults.arrived.wait()
+    answer = await waits_until_released(worker.acknowledgement())
     faults.gate.set()
-    assert (await worker.acknowledgement()).disposition == report_pb2.REPORT_DISPOSITION_RECORDED
+    assert (await answer).disposition == report_pb2.REPORT_DISPOSITION_RECORDED
     await worker.ended()
     assert (await server.details(run_id)).run.state is RunState.COMPLETED

@@ -131,10 +131,18 @@ def test_config_that_is_no_json_or_too_large_is_refused() -> None:
     assert refused(config=large).reason is Reason.PAYLOAD_TOO_LARGE
 
 
-def test_config_that_grows_too_large_by_its_defaults_is_refused() -> None:
-    heavy = registered(workflow("flow", stage("a", default_config='{"x":"' + "x" * 100_000 + '"}')))
-    light = b'{"a": {"y": "' + b"y" * 100_000 + b'"}}'
-    rejection = merged_config(light, heavy)
+def test_config_may_grow_by_its_defaults_up_to_the_limit() -> None:
+    half = PAYLOAD_INLINE_BYTES_MAX // 2
+    heavy = registered(workflow("flow", stage("a", default_config='{"x":"' + "x" * half + '"}')))
+
+    def merged(size_bytes: int) -> str | Rejection:
+        others = len('{"a":{"x":"","y":""}}') + half
+        return merged_config(b'{"a": {"y": "' + b"y" * (size_bytes - others) + b'"}}', heavy)
+
+    good = merged(PAYLOAD_INLINE_BYTES_MAX)
+    assert isinstance(good, str)
+    assert len(good) == PAYLOAD_INLINE_BYTES_MAX
+    rejection = merged(PAYLOAD_INLINE_BYTES_MAX + 1)
     assert isinstance(rejection, Rejection)
     assert rejection.reason is Reason.PAYLOAD_TOO_LARGE
     assert rejection.metadata["limit_bytes"] == str(PAYLOAD_INLINE_BYTES_MAX)

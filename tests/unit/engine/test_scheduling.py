@@ -70,6 +70,7 @@ async def test_11_3_35_a_new_runs_jobs_are_handed_over_in_its_own_transaction(sc
     assert dispatched.effects.ready_routes == {registered.route_ids[1]}
     [creation] = dispatched.results
     assert dispatched.effects.touched_runs == {offer.lease.run_id}
+    assert dispatched.effects.wake_at is None
     assert await scene.event_types(offer.lease.run_id) == [
         "workflow:created",
         "workflow:started",

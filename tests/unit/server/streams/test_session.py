@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,15 @@ import pytest
 from stageline.v1 import session_pb2, worker_pb2
 from stageline_engine.commands import CreateRun, RunCreation
 from stageline_engine.model.job import JobState
+from stageline_engine.testing.clock import VirtualClock
 from stageline_engine.testing.definitions import digest_of, workflow
 from stageline_server.dispatch.plane import ControlPlane
+from stageline_server.dispatch.settings import PlaneSettings
 from stageline_server.stores import memory_ports
 from stageline_server.streams import session as session_module
 from stageline_server.streams.endings import StreamEndedError
 from stageline_server.streams.session import WorkSession
+from tests.support.plane import BRISK
 from tests.support.raw_worker import credits_item
 from tests.waiting import eventually
 
@@ -31,7 +35,7 @@ class FakeTransport:
         frames: What was written.
         gate: Writes wait while it is closed.
         blocked: Set as soon as one waits there.
-        broken: Whether writes fail.
+        broken: Whether writes that begin from now on fail.
     """
 
     def __init__(self) -> None:
@@ -51,11 +55,11 @@ class FakeTransport:
         assert not self._writing, "two writes at a time"
         self._writing = True
         try:
+            if self.broken:
+                raise BrokenConnectionError
             if not self.gate.is_set():
                 self.blocked.set()
             await self.gate.wait()
-            if self.broken:
-                raise BrokenConnectionError
             self.frames.append(frame)
         finally:
             self._writing = False
@@ -83,11 +87,11 @@ class FakeTransport:
 
 
 class Stream:
-    """A plane with a workflow of one stage, and one stream to it."""
+    """A plane with a workflow of one stage, and one stream to it. Its clock stands still: no session expires by itself."""
 
-    def __init__(self) -> None:
-        self.ports = memory_ports()
-        self.plane = ControlPlane(self.ports, server_id="mine")
+    def __init__(self, settings: PlaneSettings | None = None) -> None:
+        self.ports = replace(memory_ports(), clock=VirtualClock())
+        self.plane = ControlPlane(self.ports, server_id="mine", settings=settings)
         self.transport = FakeTransport()
         self.running: asyncio.Task[StreamEndedError | None] | None = None
 
@@ -113,6 +117,10 @@ class Stream:
         assert self.running is not None
         return await asyncio.wait_for(self.running, 20)
 
+    async def ending(self) -> bool:
+        """Whether the server has noticed that the stream is about to end."""
+        return not self.plane.sessions.all()
+
     async def living(self) -> int:
         return len(await self.ports.sessions.list("default", limit=10))
 
@@ -122,15 +130,31 @@ class Stream:
         stages: Any = self.ports.persistence._state.stages  # type: ignore[attr-defined]
         return jobs[run_id, 1].state, stages[run_id][1].delivery
 
+    async def close(self) -> None:
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.gather(self.running, return_exceptions=True)
+        await self.plane.stop()
+
 
 @pytest.fixture
 async def stream() -> AsyncIterator[Stream]:
     made = Stream()
     yield made
-    if made.running is not None:
-        made.running.cancel()
-        await asyncio.gather(made.running, return_exceptions=True)
-    await made.plane.stop()
+    await made.close()
+
+
+async def test_silence_ends_the_session_and_hands_its_jobs_on_at_a_delivery_s_cost() -> None:
+    stream = Stream(BRISK)
+    await stream.open(free=1)
+    run_id = await stream.create()
+    await stream.transport.until("offer")
+    end = await stream.ended()
+    assert end is not None
+    assert end.item.reason == session_pb2.DISCONNECT_REASON_TIMED_OUT
+    assert await stream.job(run_id) == (JobState.READY, 1)
+    assert await stream.living() == 0
+    await stream.close()
 
 
 async def test_a_reader_that_ends_on_a_broken_connection_ends_no_lease(stream: Stream) -> None:
@@ -143,6 +167,21 @@ async def test_a_reader_that_ends_on_a_broken_connection_ends_no_lease(stream: S
     assert await stream.job(run_id) == (JobState.LEASED, 1)
     assert await stream.living() == 1
     assert stream.plane.sessions.all() == []
+
+
+async def test_a_write_that_was_on_its_way_proves_no_peace(stream: Stream) -> None:
+    """It began before the connection broke, and says nothing of what is at the other end now."""
+    await stream.open(free=1)
+    stream.transport.gate.clear()
+    run_id = await stream.create()
+    await stream.transport.blocked.wait()
+    stream.transport.broken = True
+    stream.transport.end()
+    await eventually(stream.ending)
+    stream.transport.gate.set()
+    await stream.ended()
+    assert await stream.job(run_id) == (JobState.LEASED, 1)
+    assert await stream.living() == 1
 
 
 async def test_a_reader_that_ends_in_peace_hands_on_and_says_goodbye(stream: Stream) -> None:
@@ -167,10 +206,9 @@ async def test_offers_that_never_left_go_back_when_the_stream_breaks(stream: Str
         return [await stream.job(run_id) for run_id in runs] == [(JobState.LEASED, 1)] * 3
 
     await eventually(leased)
-    stream.transport.broken = True
-    stream.transport.end()
-    stream.transport.gate.set()
-    await stream.ended()
+    assert stream.running is not None
+    stream.running.cancel()  # as gRPC does when the connection is gone
+    await asyncio.gather(stream.running, return_exceptions=True)
     await stream.plane.flushed()
     assert [await stream.job(run_id) for run_id in runs] == [
         (JobState.LEASED, 1),  # nobody knows whether the worker got it
@@ -188,10 +226,7 @@ async def test_a_goodbye_waits_for_the_write_in_progress_and_takes_no_offers_alo
         await stream.create()
     stream.transport.say(sequence=77)
 
-    async def ending() -> bool:
-        return not stream.plane.sessions.all()
-
-    await eventually(ending)
+    await eventually(stream.ending)
     stream.transport.gate.set()
     end = await stream.ended()
     assert end is not None
