@@ -51,7 +51,7 @@ def test_a_token_of_a_suspended_stage_is_good() -> None:
     ids=["unknown", "another run's", "another stage's", "a later generation's", "an older one's", "used up"],
 )
 def test_a_token_that_is_not_this_waits_is_refused_without_saying_why(token: ResumeToken | None) -> None:
-    answer = refuse_resume(waiting().stages[1], token, YES, LATER, 0.5)
+    answer = refuse_resume(waiting().stages[1], token, YES, LATER)
     assert isinstance(answer, Rejection)
     assert answer.reason is Reason.RESUME_TOKEN_INVALID
     assert answer.message == "The resume token is unknown, expired, or used already."
@@ -74,7 +74,7 @@ def test_the_same_outcome_may_be_told_again_even_when_all_is_over() -> None:
 
 def test_a_stage_that_does_not_wait_cannot_be_resumed() -> None:
     life = Life(workflow("flow", batch_stage("a"))).start(1)
-    answer = refuse_resume(life.stages[1], TOKEN, YES, LATER, 0.5)
+    answer = refuse_resume(life.stages[1], TOKEN, YES, LATER)
     assert isinstance(answer, Rejection)
     assert (answer.reason, answer.metadata["state"]) == (Reason.STAGE_NOT_SUSPENDED, "RUNNING")
 
