@@ -169,7 +169,9 @@ async def test_poison_fails_its_stage_after_so_many_deliveries(scene: Scene) -> 
         [offer] = await scene.lease(await scene.open_session(), registered)
         assert (offer.attempt, offer.delivery) == (1, delivery)
         scene.clock.advance(SESSION_TIMEOUT)
-        await scene.reap()
+        reaped = await scene.reap()
+        last = delivery == DELIVERIES_PER_ATTEMPT_MAX
+        assert (reaped.requeued, reaped.poisoned) == (0 if last else 1, 1 if last else 0)
     details = await scene.details(run_id)
     assert details.run.state is RunState.FAILED
     assert details.run.error is not None
