@@ -1,8 +1,12 @@
 """What holds for every test: the cost markers follow from where a test lives."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# gRPC's fork handlers crash children that are forked to become another program; read when gRPC is first imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 # The shipped conformance suites use plain asserts; pytest tells more of a failed one when it may rewrite them.
 pytest.register_assert_rewrite("stageline_engine.testing")

@@ -15,7 +15,10 @@ LAZY_COMMANDS = {
     ),
     "run": LazyCommand("stageline_cli.commands.run:run", "Start, read, watch and change runs."),
     "workers": LazyCommand("stageline_cli.commands.workers:workers", "List the workers that are connected."),
-    "events": LazyCommand("stageline_cli.commands.events:events", "List and replay undelivered events."),
+    "events": LazyCommand(
+        "stageline_cli.commands.events:events",
+        "List and replay events that could not be delivered to a sink.",
+    ),
     "workflow": LazyCommand(
         "stageline_cli.commands.workflow:workflow", "List and show registered workflows."
     ),

@@ -3,6 +3,7 @@
 It imports nothing heavy, so that `stageline --help` answers at once: commands are imported when they are called.
 """
 
+import os
 import sys
 
 MISSING_EXTRA = "The command line is not installed: pip install 'stageline[cli]'  (click is missing)"
@@ -10,6 +11,9 @@ MISSING_EXTRA = "The command line is not installed: pip install 'stageline[cli]'
 
 def main() -> None:
     """Runs the command that the arguments name and exits with one of `ExitCode`."""
+    # gRPC's fork handlers crash children that are forked to become another program, such as a restarted database. It
+    # reads this when it is first imported.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         from stageline_cli.group import stageline
     except ModuleNotFoundError as error:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+import pytest
 
 from stageline.v1 import admin_service_pb2, event_service_pb2, run_pb2, run_service_pb2
 from stageline.v1.event_service_pb2_grpc import EventServiceStub
@@ -112,6 +113,9 @@ async def test_where_nothing_is_dead_nothing_is_replayed(server: Server) -> None
         assert (await refused(events.ReplayDeadLetters(wrong))).fields == ["dead_letter_ids"]
 
 
+# On PostgreSQL events are kept for a sink only where the server has one, which it cannot be given yet; the conformance
+# suites hold that adapter to the same.
+@pytest.mark.parametrize("ports", ["memory"], indirect=True)
 async def test_dead_letters_are_listed_and_replayed_by_id_and_all_together(server: Server) -> None:
     events = EventServiceStub(server.channel)
     await server.register(documents())

@@ -9,6 +9,7 @@ from stageline_engine.acceptance import annotation_violations, reason_violations
 from stageline_engine.events import Annotation
 from stageline_engine.limits import (
     ANNOTATION_BYTES_MAX,
+    ANNOTATION_DETAILS_BYTES_MAX,
     ANNOTATIONS_PER_CALL_MAX,
     CANCEL_REASON_LENGTH_MAX,
     LABEL_VALUE_LENGTH_MAX,
@@ -50,7 +51,7 @@ def test_each_remark_of_a_call_has_an_id_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["id", "key"])
 def test_ids_and_keys_have_a_length(name: str) -> None:
-    field = {"id": "annotations[0].annotation_id", "key": "annotations[0].key"}[name]
+    field = {"id": "annotations.0.annotation_id", "key": "annotations.0.key"}[name]
     for text, wrong in (
         ("x", False),
         ("x" * LABEL_VALUE_LENGTH_MAX, False),
@@ -70,10 +71,11 @@ def test_what_a_remark_is_about_and_who_made_it_has_a_length_and_no_null(name: s
 
 @pytest.mark.parametrize("name", ["value", "details"])
 def test_values_and_details_are_json_of_a_limited_size(name: str) -> None:
-    field = f"annotations[0].{name}"
+    field = f"annotations.0.{name}"
+    limit = {"value": ANNOTATION_BYTES_MAX, "details": ANNOTATION_DETAILS_BYTES_MAX}[name]
     for text, wrong in (
-        (json_text(ANNOTATION_BYTES_MAX), False),
-        (json_text(ANNOTATION_BYTES_MAX + 1), True),
+        (json_text(limit), False),
+        (json_text(limit + 1), True),
         ("{", True),
         ('"\\u0000"', True),
     ):
@@ -81,11 +83,11 @@ def test_values_and_details_are_json_of_a_limited_size(name: str) -> None:
 
 
 def test_a_value_is_not_empty() -> None:
-    assert fields(replace(GOOD, value="")) == ["annotations[0].value"]
+    assert fields(replace(GOOD, value="")) == ["annotations.0.value"]
 
 
 def test_every_fault_is_told_with_its_place() -> None:
-    assert fields(GOOD, Annotation("n-2", "", "{")) == ["annotations[1].key", "annotations[1].value"]
+    assert fields(GOOD, Annotation("n-2", "", "{")) == ["annotations.1.key", "annotations.1.value"]
 
 
 def test_a_reason_has_a_length_and_no_null() -> None:

@@ -46,12 +46,12 @@ def test_the_input_is_put_together_as_the_vectors_say(case: dict[str, Any], inli
     assert set(job.outputs) | job.stored_outputs == set(case["outputs"])
 
 
-def test_a_check_gets_the_state_and_a_new_attempt_does_not() -> None:
+def test_a_check_and_a_new_attempt_get_the_state() -> None:
     state = payload({"batch": 7})
     check = an_offer(kind=job_pb2.JOB_KIND_CHECK, suspended_state=state)
     assert job_of(check, {}, accepts_any_input=False, now=NOW).state == state.json
     again = an_offer(suspended_state=state, run_input=payload({}))
-    assert job_of(again, {}, accepts_any_input=False, now=NOW).state is None
+    assert job_of(again, {}, accepts_any_input=False, now=NOW).state == state.json
 
 
 def test_the_deadline_counts_from_the_receipt() -> None:

@@ -105,7 +105,9 @@ def _write_waits(state: MemoryState, changes: ChangeSet) -> None:
     for token in changes.resume_tokens:
         before = state.resume_tokens.setdefault(token.token_sha256, token)
         if (before.run_id, before.stage_number) == (token.run_id, token.stage_number):
-            state.resume_tokens[token.token_sha256] = token  # given again; another stage's is not this one's to give
+            state.resume_tokens[token.token_sha256] = (
+                token  # given again; another stage's is not this one's to give
+            )
     for token in changes.resume_tokens_used:
         state.resume_tokens[token.token_sha256] = token
 

@@ -212,7 +212,7 @@ class AnnotationConformance(Conformance):
                 "default", run_id, lease.stage_number, lease.lease_token, completed(), annotations=unfit
             )
             recorded = await play.scene.kernel.dispatch(command)
-            assert "annotations[1].scope" in recorded.note  # type: ignore[union-attr]
+            assert "annotations.1.scope" in recorded.note  # type: ignore[union-attr]
             assert await play.run_state(run_id) is RunState.COMPLETED
             assert await self._list(play, run_id) == []
 

@@ -78,11 +78,14 @@ class UpkeepConformance(Conformance):
             await self._commit(scene, ChangeSet(resume_tokens_used=[used]))
             with raises(ConcurrentChangeError):
                 await self._commit(scene, ChangeSet(resume_tokens_used=[token]))
-            with raises(ConcurrentChangeError):
-                await self._commit(scene, ChangeSet(resume_tokens=[token]))
+            foreign = replace(token, stage_number=2)
+            await self._commit(scene, ChangeSet(resume_tokens=[foreign]))
             async with scene.backend.persistence.begin() as work:
                 assert await work.load_resume_token(token.token_sha256) == used
                 assert await work.load_resume_token(b"another") is None
+            await self._commit(scene, ChangeSet(resume_tokens=[token]))
+            async with scene.backend.persistence.begin() as work:
+                assert await work.load_resume_token(token.token_sha256) == token
 
     async def test_known_annotations_are_told_from_new_ones(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):

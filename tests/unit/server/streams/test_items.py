@@ -109,8 +109,6 @@ def test_outcomes_that_are_not_allowed_are_final_failures() -> None:
     reference.completed.output.reference.size_bytes = 5
     for report in (
         report_pb2.Report(),
-        report_pb2.Report(suspended=report_pb2.Suspended()),
-        report_pb2.Report(still_waiting=report_pb2.StillWaiting()),
         reference,
     ):
         outcome = items.to_outcome(report)
