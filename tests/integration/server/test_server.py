@@ -10,8 +10,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from stageline.v1 import admin_service_pb2, usage_service_pb2
-from stageline.v1.usage_service_pb2_grpc import UsageServiceStub
+from stageline.v1 import admin_service_pb2
+from stageline.v1.admin_service_pb2_grpc import AdminServiceStub
 from stageline_engine import limits
 from stageline_engine.errors import StorageUnavailableError
 from stageline_server.app import SERVICES, Application, ListenError, check_free
@@ -91,9 +91,9 @@ async def test_what_is_no_message_is_refused(server: Server, method: str, raw: b
 
 
 async def test_a_method_of_a_later_version_is_not_served(server: Server) -> None:
-    told = await refused(UsageServiceStub(server.channel).ListUsage(usage_service_pb2.ListUsageRequest()))
+    told = await refused(AdminServiceStub(server.channel).GetStats(admin_service_pb2.GetStatsRequest()))
     assert (told.code, told.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_SERVED")
-    assert told.metadata == {"method": "/stageline.v1.UsageService/ListUsage"}
+    assert told.metadata == {"method": "/stageline.v1.AdminService/GetStats"}
 
 
 async def test_a_request_over_the_limit_is_cut_off(server: Server) -> None:
