@@ -26,7 +26,7 @@ setup: .venv/.installed ## Make .venv and install everything (fast when nothing 
 	@:
 
 .venv/.installed: pyproject.toml
-	@tools/bootstrap.sh .venv --editable '.[server,examples,dev]'
+	@tools/bootstrap.sh .venv --editable '.[server,s3,examples,dev]'
 
 .venv-gen/.installed: pyproject.toml
 	@tools/bootstrap.sh .venv-gen --group gen

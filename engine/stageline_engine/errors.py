@@ -1,7 +1,8 @@
 """Exceptions of the engine: a dependency failed, or the engine itself is wrong. Refused commands are not among them.
 
 EngineError
-├── StorageUnavailableError   the database cannot be reached; try again later
+├── StorageUnavailableError   the database or the blob store cannot be reached; try again later
+├── BlobNotFoundError         no stored bytes of this key; do not retry
 ├── ConcurrentChangeError     a row was not as it had been read; nothing was written, the batch may be tried again
 └── InvariantError            a bug: the state contradicts itself; nothing was written
 """
@@ -12,7 +13,20 @@ class EngineError(Exception):
 
 
 class StorageUnavailableError(EngineError):
-    """The database cannot be reached or has gone away. Nothing of the call was committed, or its fate is unknown."""
+    """The database, or the blob store, cannot be reached or has gone away. Nothing of the call was committed, or its fate is unknown."""
+
+
+class BlobNotFoundError(EngineError):
+    """The blob store has nothing of this key.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, key: str) -> None:
+        """Names the key."""
+        super().__init__(f"no stored bytes of key {key!r}")
+        self.key = key
 
 
 class ConcurrentChangeError(EngineError):

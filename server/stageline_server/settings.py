@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stageline_engine import limits
+from stageline_engine.blob_keys import key_fault
 from stageline_server.dispatch.settings import PlaneSettings
 
 PREFIX = "STAGELINE_"
@@ -69,7 +70,26 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         default=Path(".stageline"),
-        description="Folder of `stageline dev`: its database and its log. Made if missing.",
+        description="Folder of the server's files: large payloads and artifacts, unless `BLOB_BUCKET` is set, and of "
+        "`stageline dev` its database and its log. Made if missing. Servers that share a database share this folder, "
+        "or a bucket.",
+    )
+    blob_bucket: str = Field(
+        default="",
+        description="Bucket, on S3 or what speaks its protocol, for large payloads and artifacts. It must exist. Needs "
+        "`stageline[s3]`. Credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`) or of "
+        "the machine. Empty: the folder `blobs` in `DATA_DIR`.",
+    )
+    blob_prefix: str = Field(
+        default="",
+        description="Put before every key in the bucket, so that several deployments may share it.",
+    )
+    blob_endpoint: str = Field(
+        default="",
+        description="URL of the S3 server, as `https://host:port`. Empty: Amazon's of the region.",
+    )
+    blob_region: str = Field(
+        default="", description="Region of the bucket. Empty: `AWS_REGION`, else `us-east-1`."
     )
     log_level: LogLevel = Field(default=LogLevel.INFO, description="How much goes to the log.")
     log_format: LogFormat = Field(
@@ -128,6 +148,21 @@ class Settings(BaseSettings):
         text = value.get_secret_value()
         if text and not text.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("blob_endpoint")
+    @classmethod
+    def _is_a_web_address(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        return value
+
+    @field_validator("blob_prefix")
+    @classmethod
+    def _is_a_folder(cls, value: str) -> str:
+        fault = key_fault(value) if value else ""
+        if fault:
+            raise ValueError(f"must be a plain path: {fault}")
         return value
 
     @model_validator(mode="after")

@@ -1,9 +1,10 @@
-"""Puts the ports together: on a PostgreSQL, or in memory."""
+"""Puts the ports together: on a PostgreSQL with a disk or a bucket for large bytes, or in memory."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from stageline_engine.adapters.memory.store import MemoryStore
+from stageline_engine.adapters.disk import DiskBlobStore
+from stageline_engine.adapters.memory import MemoryBlobStore, MemoryStore
 from stageline_engine.adapters.postgres import (
     PostgresClock,
     PostgresDatabase,
@@ -15,8 +16,11 @@ from stageline_engine.adapters.postgres import (
     PostgresTransport,
 )
 from stageline_engine.adapters.system import SystemClock, SystemIds
+from stageline_engine.ports import BlobStore
 from stageline_server.dispatch.ports import Ports
-from stageline_server.settings import Settings
+from stageline_server.settings import PREFIX, Settings, SettingsError
+
+BLOBS_FOLDER = "blobs"
 
 
 @asynccontextmanager
@@ -24,12 +28,14 @@ async def postgres_ports(settings: Settings, dsn: str) -> AsyncIterator[Ports]:
     """Opens the ports on a database, and closes its connections at the end.
 
     Args:
-        settings: How many connections, and how long to wait for one.
+        settings: How many connections, how long to wait for one, and where large bytes go.
         dsn: The database, with its schema migrated.
 
     Raises:
         StorageUnavailableError: The database cannot be reached.
+        SettingsError: The blob store that is asked for is not installed.
     """
+    blobs = blob_store(settings)
     database = PostgresDatabase(
         dsn,
         transactions_max=settings.transaction_connections,
@@ -45,10 +51,33 @@ async def postgres_ports(settings: Settings, dsn: str) -> AsyncIterator[Ports]:
             queries=PostgresQueries(database),
             sessions=PostgresSessions(database),
             logs=PostgresLogs(database),
+            blobs=blobs,
             transport=PostgresTransport(database),
             clock=clock,
             ids=SystemIds(),
         )
+
+
+def blob_store(settings: Settings) -> BlobStore:
+    """Returns where large bytes go: the bucket of the settings, else a folder. Touches neither yet.
+
+    Raises:
+        SettingsError: A bucket is asked for, and the library for it is not installed.
+    """
+    if not settings.blob_bucket:
+        return DiskBlobStore(settings.data_dir / BLOBS_FOLDER)
+    try:
+        from stageline_engine.adapters.s3 import S3BlobStore  # noqa: PLC0415 - needs an extra of the distribution
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{PREFIX}BLOB_BUCKET: needs the library for S3; install it with: pip install 'stageline[s3]'"
+        ) from error
+    return S3BlobStore(
+        settings.blob_bucket,
+        prefix=settings.blob_prefix,
+        endpoint=settings.blob_endpoint,
+        region=settings.blob_region,
+    )
 
 
 def memory_ports() -> Ports:
@@ -60,6 +89,7 @@ def memory_ports() -> Ports:
         queries=store.queries,
         sessions=store.sessions,
         logs=store.logs,
+        blobs=MemoryBlobStore(),
         transport=store.transport,
         clock=SystemClock(),
         ids=SystemIds(),

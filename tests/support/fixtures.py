@@ -1,9 +1,10 @@
-"""Fixtures for tests that need a real PostgreSQL. A test that uses one is marked `postgres` by it."""
+"""Fixtures for tests that need a real PostgreSQL, or S3. A test that uses a database is marked `postgres` by it."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.object_store import Bucket, make_bucket, object_server
 from tests.support.postgres import DatabaseServer, Prepare, database_server
 
 CreateDatabase = Callable[..., str]
@@ -28,6 +29,19 @@ def create_database(postgres_server: DatabaseServer) -> Iterator[CreateDatabase]
     yield create
     for url in made:
         postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def object_endpoint() -> Iterator[str]:
+    """The URL of this test process's S3."""
+    with object_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(object_endpoint: str) -> Bucket:
+    """An empty bucket of this test's own."""
+    return make_bucket(object_endpoint)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ Adapters live in ``stageline_engine.adapters``; one conformance suite runs over 
 ``StorageUnavailableError`` where its dependency cannot be reached.
 """
 
+from stageline_engine.ports.blobs import BlobEntry, BlobStore
 from stageline_engine.ports.clock import Clock, IdSource
 from stageline_engine.ports.persistence import (
     ALL_STAGES,
@@ -37,6 +38,8 @@ from stageline_engine.ports.transport import Hint, JobTransport
 __all__ = [
     "ALL_STAGES",
     "AnnotationFilter",
+    "BlobEntry",
+    "BlobStore",
     "Claim",
     "ClaimedJob",
     "Clock",

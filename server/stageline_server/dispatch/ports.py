@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from stageline_engine.ports import (
+    BlobStore,
     Clock,
     IdSource,
     JobTransport,
@@ -23,6 +24,7 @@ class Ports:
     queries: RunQueries
     sessions: SessionStore
     logs: LogStore
+    blobs: BlobStore
     transport: JobTransport
     clock: Clock
     ids: IdSource

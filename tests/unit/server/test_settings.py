@@ -5,14 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from stageline_engine.blobs import put_bytes
 from stageline_server.dispatch.settings import PlaneSettings
 from stageline_server.settings import Settings, SettingsError, load_settings
+from stageline_server.stores import blob_store
+from tests.support.object_store import Bucket
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"STAGELINE_{name.upper()}", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
 def test_the_defaults_are_those_of_the_plane() -> None:
@@ -40,6 +45,8 @@ def test_the_environment_is_read_and_options_go_over_it(monkeypatch: pytest.Monk
         ("STAGELINE_TRANSACTION_CONNECTIONS", "101"),
         ("STAGELINE_DATABASE_URL", "mysql://here"),
         ("STAGELINE_HEARTBEAT_INTERVAL", "8"),
+        ("STAGELINE_BLOB_ENDPOINT", "storage:9000"),
+        ("STAGELINE_BLOB_PREFIX", "../others"),
     ],
 )
 def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -64,3 +71,13 @@ def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert "hunter2" not in str(refused.value)
+
+
+async def test_large_bytes_go_to_the_data_folder_unless_there_is_a_bucket(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    await put_bytes(blob_store(load_settings(data_dir=tmp_path)), "a", b"x")
+    assert (tmp_path / "blobs").is_dir()
+    there = load_settings(blob_bucket=bucket.name, blob_prefix="p/q", blob_endpoint=bucket.endpoint)
+    await put_bytes(blob_store(there), "a", b"y")
+    assert [entry.key async for entry in bucket.store("p").list()] == ["q/a"]

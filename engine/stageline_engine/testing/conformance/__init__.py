@@ -5,6 +5,7 @@ A suite is a class of async test methods. An adapter's own tests subclass it, gi
 """
 
 from stageline_engine.testing.conformance.base import Conformance
+from stageline_engine.testing.conformance.blobs import BlobConformance
 from stageline_engine.testing.conformance.commits import CommitConformance
 from stageline_engine.testing.conformance.flow import FlowConformance
 from stageline_engine.testing.conformance.keys import KeyConformance
@@ -47,11 +48,12 @@ SUITES: tuple[type[Conformance], ...] = (
     TransactionConformance,
     TransportConformance,
 )
-"""Those of the stores: an adapter conforms when every one passes. Clocks, ids and sinks have suites of their own."""
+"""Those of the stores: an adapter conforms when every one passes. Blob stores, clocks, ids and sinks have suites of their own."""
 
 __all__ = [
     "SUITES",
     "AnnotationConformance",
+    "BlobConformance",
     "ClockConformance",
     "CommitConformance",
     "Conformance",
