@@ -62,10 +62,10 @@ thin: setup ## Check that a default install is thin: no server, no database
 	@$(RUN) tools/check_thin_install.py
 
 pages: setup ## Write the pages of docs/ that are made from code
-	@for page in $(PAGE_GENERATORS); do $(RUN) $$page; done
+	@for page in $(PAGE_GENERATORS); do PYTHONPATH=. $(RUN) $$page; done
 
 pages-check: setup ## Check that those pages are fresh
-	@for page in $(PAGE_GENERATORS); do $(RUN) $$page --check; done
+	@for page in $(PAGE_GENERATORS); do PYTHONPATH=. $(RUN) $$page --check; done
 
 verify: lint types imports protos-lint gen-check breaking pages-check thin ## Run every check that is not a test
 

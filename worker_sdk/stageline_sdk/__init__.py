@@ -1,6 +1,7 @@
 """The Python SDK of Stageline: write stages and workflows, run workers, start runs.
 
-What is listed in `__all__` is the public surface, with `stageline_sdk.testing` for tests of your own stages.
+What is listed in `__all__` is the public surface, with `stageline_sdk.presets`, configs to build your own on, and
+`stageline_sdk.testing` for tests of your own stages.
 """
 
 import importlib

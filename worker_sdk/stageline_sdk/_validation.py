@@ -116,14 +116,14 @@ def _dependency_message(
 ) -> str:
     kind = "parallel group" if len(group) > 1 else "group"
     siblings = [each.id for each in group if each.id in missing]
-    because = (
-        f"; {', '.join(siblings)} is in the same group, whose stages run side by side: put it in an earlier one"
+    advice = (
+        f"{', '.join(siblings)} is in the same group, whose stages run side by side: put it in an earlier one"
         if siblings
-        else ""
+        else f"add it before, with .pipe({missing[0].replace('-', '_').replace('.', '_')})"
     )
     return (
         f"workflow {name!r}: stage {stage.id!r} of {kind} {number} ({', '.join(each.id for each in group)}) depends on "
-        f"{', '.join(missing)}, which no earlier group has{because}. Earlier stages: {', '.join(earlier) or 'none'}"
+        f"{', '.join(missing)}, which no earlier group has; {advice}. Earlier stages: {', '.join(earlier) or 'none'}"
     )
 
 

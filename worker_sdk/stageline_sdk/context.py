@@ -31,7 +31,9 @@ from stageline_sdk._limits import (
 from stageline_sdk._payload import clean_text, jsonable, jsonable_fields
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.empty import NoConfig
-from stageline_sdk.errors import MissingOutputError, NonRetryableError
+from stageline_sdk.errors import DefinitionError, MissingOutputError, NonRetryableError
+from stageline_sdk.limiter import Limiter
+from stageline_sdk.presets import ConcurrencyConfig, DebugConfig
 
 if TYPE_CHECKING:
     from stageline_sdk.stage import Stage
@@ -54,12 +56,14 @@ class StageLogger:
     """Logs lines that are kept with the run: `ctx.log.info("fetched", bytes=10)` or `ctx.log("INFO", "fetched", bytes=10)`.
 
     It returns at once; lines are sent in batches. Fields may have any value: what JSON cannot show becomes its `repr`.
+    DEBUG lines of a stage whose config is a `DebugConfig` are passed over unless `verbose` is set.
     """
 
-    __slots__ = ("_sink",)
+    __slots__ = ("_keeps_debug", "_sink")
 
-    def __init__(self, sink: ContextSink) -> None:
+    def __init__(self, sink: ContextSink, *, keeps_debug: bool = True) -> None:
         self._sink = sink
+        self._keeps_debug = keeps_debug
 
     def __call__(self, level: LogLevel, message: str, /, **fields: Any) -> None:
         """Log a line.
@@ -75,6 +79,8 @@ class StageLogger:
         known = _LEVELS.get(level.upper())
         if known is None:
             raise ValueError(f"log level must be DEBUG, INFO, WARNING or ERROR, got {level!r}")
+        if known == "DEBUG" and not self._keeps_debug:
+            return
         self._sink.log(LogRecord(known, clean_text(str(message)), jsonable_fields(fields)))
 
     def debug(self, message: str, /, **fields: Any) -> None:
@@ -134,6 +140,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
     _sink: ContextSink = field(repr=False)
     _fetched: dict[str, bytes] = field(default_factory=dict, repr=False)
     _resume_tokens: list[ResumeToken] = field(default_factory=list, repr=False)
+    _limiters: list[Limiter] = field(default_factory=list, repr=False)
 
     @overload
     def require(self, stage: "Stage[Any, OutputT, Any]") -> OutputT: ...
@@ -270,6 +277,27 @@ class Context(Generic[InputT_co, ConfigT_co]):
         """
         return None if self._job.state is None else from_json(self._job.state)
 
+    @property
+    def limiter(self: "Context[Any, ConcurrencyConfig]") -> Limiter:
+        """Bounds and paces the calls of this attempt, by a config that is a `stageline_sdk.presets.ConcurrencyConfig`.
+
+        Raises:
+            DefinitionError: The stage's config is not one.
+        """
+        if not isinstance(self.config, ConcurrencyConfig):
+            raise DefinitionError(
+                f"stage {self.stage_id!r}: ctx.limiter needs a config that is a ConcurrencyConfig of "
+                f"stageline_sdk.presets, and {type(self.config).__name__} is not"
+            )
+        if not self._limiters:
+            self._limiters.append(Limiter(self.config, self.cancelled))
+        return self._limiters[0]
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the stage must change nothing outside: `dry_run` of a config that is a DebugConfig, else False."""
+        return isinstance(self.config, DebugConfig) and self.config.dry_run
+
     def raise_if_cancelled(self) -> None:
         """Stop here if the work is no longer wanted. Call it between the steps of a long `def` stage.
 
@@ -312,7 +340,7 @@ def context_for(
         generation=job.generation,
         deadline=job.deadline,
         cancelled=cancelled,
-        log=StageLogger(sink),
+        log=StageLogger(sink, keeps_debug=not isinstance(config, DebugConfig) or config.verbose),
         _job=job,
         _sink=sink,
     )

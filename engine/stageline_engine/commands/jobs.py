@@ -58,7 +58,18 @@ class LeaseDemand:
 
 @dataclass(frozen=True, slots=True)
 class LeaseJobs(Command["LeasedJobs"]):
-    """``job.lease``: hand ready jobs to sessions, most urgent first, never more than their slots."""
+    """``job.lease``: hand ready jobs to sessions, most urgent first, never more than their slots.
+
+    Jobs that another transaction holds are passed over rather than waited for. A job that a batch of other commands made
+    ready is leased in that batch's own transaction where a slot is free and no more urgent job waits.
+
+    A repeat leases further jobs: ask with the slots that are free then.
+
+    Reached by ``WorkerService.Work``: the server asks for each session with free slots.
+
+    Attributes:
+        demands: The sessions; together at most ``COMMANDS_PER_BATCH_MAX`` jobs are leased.
+    """
 
     demands: tuple[LeaseDemand, ...]
 
@@ -123,15 +134,23 @@ class JobOffer:
 
 @dataclass(frozen=True, slots=True)
 class ReportJob(Command["JobReportRecorded"]):
-    """``job.report``: what a worker says of a leased job. Idempotent by token.
+    """``job.report``: record what a worker says of a leased job, with all that follows from it.
+
+    The retry, the next group, the end of the run, remarks and events are one transaction. A report whose lease no longer counts
+    changes nothing, and its disposition says why. An output, a state or a condition that cannot be accepted makes the outcome a
+    final failure of the stage, of type INVALID_OUTPUT, and the note tells the worker.
+
+    A repeat is told ALREADY_RECORDED: a lease token is good for one report.
+
+    Reached by ``WorkerService.Work``, from the return or the exception of a stage function.
 
     Attributes:
         namespace: Tenant of the reporting session.
         run_id: The run named by the lease token.
         stage_number: The stage named by the lease token.
         lease_token: The secret of the lease.
-        outcome: What happened.
-        annotations: Remarks made meanwhile; dropped with a report that does not count.
+        outcome: What happened; an output or state has at most ``PAYLOAD_INLINE_BYTES_MAX``.
+        annotations: Remarks made meanwhile, at most ``ANNOTATIONS_PER_CALL_MAX``; dropped with a report that does not count.
     """
 
     namespace: str
@@ -166,7 +185,23 @@ class JobReportRecorded:
 
 @dataclass(frozen=True, slots=True)
 class ReportProgress(Command["ProgressRecorded"]):
-    """How far a leased job is: told to watchers at once. Refused when the lease no longer counts."""
+    """``job.progress``: tell watchers how far a leased job is.
+
+    It is also the sign of life of a stage with a heartbeat time-out. Nothing is written when the lease no longer counts.
+
+    A repeat is told again.
+
+    Reached by ``WorkerService.Work``, from ``ctx.progress()``.
+
+    Attributes:
+        namespace: Tenant of the reporting session.
+        run_id: The run named by the lease token.
+        stage_number: The stage named by the lease token.
+        lease_token: The secret of the lease.
+        fraction: From 0 to 1; None where that is not known.
+        message: For people, at most ``PROGRESS_MESSAGE_LENGTH_MAX``.
+        details: Key-values.
+    """
 
     namespace: str
     run_id: UUID
@@ -179,6 +214,10 @@ class ReportProgress(Command["ProgressRecorded"]):
 
 @dataclass(frozen=True, slots=True)
 class ProgressRecorded:
-    """Result of ``ReportProgress``: False when the lease no longer counts, and nothing was written."""
+    """Result of ``ReportProgress``.
+
+    Attributes:
+        recorded: False when the lease no longer counts, and nothing was written.
+    """
 
     recorded: bool

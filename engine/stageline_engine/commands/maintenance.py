@@ -9,14 +9,31 @@ from stageline_engine.commands.base import Command
 
 @dataclass(frozen=True, slots=True)
 class ReapStaleLeases(Command["StaleLeasesReaped"]):
-    """``lease.reapStale``: hand on the jobs of sessions that were not heard of in time."""
+    """``lease.reapStale``: hand on the jobs of sessions that were not heard of in time.
+
+    A job goes back to the queue at no attempt's cost. After ``DELIVERIES_PER_ATTEMPT_MAX`` deliveries without an outcome its
+    stage fails as WORKER_LOST: it probably kills its workers.
+
+    A repeat finds nothing more to do. Several servers may reap at once: each session is ended once.
+
+    Reached by the server's own timers, and ``AdminService.MaintenanceTick``.
+
+    Attributes:
+        limit: Sessions at most.
+    """
 
     limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class StaleLeasesReaped:
-    """Result of ``ReapStaleLeases``."""
+    """Result of ``ReapStaleLeases``.
+
+    Attributes:
+        sessions: Sessions that were ended.
+        requeued: Jobs that went back to the queue.
+        poisoned: Stages that failed since they had been handed out too often.
+    """
 
     sessions: tuple[UUID, ...] = ()
     requeued: int = 0
@@ -25,7 +42,15 @@ class StaleLeasesReaped:
 
 @dataclass(frozen=True, slots=True)
 class PromoteJobs(Command["JobsPromoted"]):
-    """Makes jobs ready whose time has come: retries after their backoff, checks of suspended stages."""
+    """``job.promote``: make jobs ready whose time has come: retries after their backoff, checks of suspended stages.
+
+    A repeat finds nothing more to do.
+
+    Reached by the server's own timers, and ``AdminService.MaintenanceTick``.
+
+    Attributes:
+        limit: Jobs at most.
+    """
 
     limit: int = 500
 
@@ -45,7 +70,18 @@ class JobsPromoted:
 
 @dataclass(frozen=True, slots=True)
 class FlushOutbox(Command["OutboxFlushed"]):
-    """``outbox.flush``: give unpublished events to the sink, in order per run."""
+    """``outbox.flush``: give unpublished events to the sink, in order per run.
+
+    No transaction is open while the sink works. A refused event is tried again after ``EMIT_BACKOFF_MIN``, doubled with each
+    refusal up to ``EMIT_BACKOFF_MAX``, and is dead-lettered after ``EMIT_TRIES_MAX``; meanwhile it holds up its own run only.
+
+    A repeat goes on with what is left. Several servers may flush at once: a run's stream is claimed for ``EMIT_CLAIM``.
+
+    Reached by ``AdminService.MaintenanceTick``, and by embedding the kernel with a sink.
+
+    Attributes:
+        limit: Events at most.
+    """
 
     limit: int = 500
 
@@ -67,14 +103,27 @@ class OutboxFlushed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimPendingRuns(Command["PendingRunsClaimed"]):
-    """``run.claimPending``: start runs that waited for their time, the most urgent first."""
+    """``run.claimPending``: start runs that waited for their time, the most urgent first.
+
+    A repeat finds nothing more to do. Several servers may claim at once: each run is started once.
+
+    Reached by the server's own timers, and ``AdminService.MaintenanceTick``.
+
+    Attributes:
+        limit: Runs at most.
+    """
 
     limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class PendingRunsClaimed:
-    """Result of ``ClaimPendingRuns``: the runs that started, and when the next one is due (None: none waits)."""
+    """Result of ``ClaimPendingRuns``.
+
+    Attributes:
+        run_ids: The runs that started.
+        next_start_at: When the next one is due; None while none waits.
+    """
 
     run_ids: tuple[UUID, ...]
     next_start_at: datetime | None
@@ -82,14 +131,31 @@ class PendingRunsClaimed:
 
 @dataclass(frozen=True, slots=True)
 class ExpireDeadlines(Command["DeadlinesExpired"]):
-    """``job.expire``: act on stages and runs that ran out of time."""
+    """``job.expire``: act on stages and runs that ran out of time.
+
+    A stage that no worker took in time, or that was suspended for too long, fails; one that was not done in time, or gave no
+    sign of life, fails the attempt, and the retry policy decides; a run that had not ended in time fails.
+
+    A repeat finds nothing more to do.
+
+    Reached by the server's own timers, at the exact moment, and ``AdminService.MaintenanceTick``.
+
+    Attributes:
+        limit: Jobs, and runs, at most.
+    """
 
     limit: int = 500
 
 
 @dataclass(frozen=True, slots=True)
 class DeadlinesExpired:
-    """Result of ``ExpireDeadlines``: how many stages and runs it acted on, and when the next deadline is."""
+    """Result of ``ExpireDeadlines``.
+
+    Attributes:
+        stages: How many stages it acted on.
+        runs: How many runs it acted on.
+        next_deadline_at: When the next deadline is; None while nothing has one.
+    """
 
     stages: int
     runs: int
@@ -98,14 +164,30 @@ class DeadlinesExpired:
 
 @dataclass(frozen=True, slots=True)
 class ReapStuckRuns(Command["StuckRunsReaped"]):
-    """``run.reapStuck``: find runs whose rows contradict each other, and repair them. It never fails a healthy run."""
+    """``run.reapStuck``: find runs whose rows contradict each other, and repair them. It never fails a healthy run.
+
+    A stage without a job gets one; a group whose end was not acted on is settled. A run that waits, in the queue, between two
+    checks or for a worker that is busy for hours, is healthy.
+
+    A repeat finds nothing more to do.
+
+    Reached by the server's own timers, and ``AdminService.MaintenanceTick``.
+
+    Attributes:
+        limit: Runs at most.
+    """
 
     limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class StuckRunsReaped:
-    """Result of ``ReapStuckRuns``: what was repaired. In health every number is 0."""
+    """Result of ``ReapStuckRuns``. In health every number is 0.
+
+    Attributes:
+        jobs_restored: Stages that got their job back.
+        runs_settled: Runs that were advanced or ended.
+    """
 
     jobs_restored: int
     runs_settled: int
@@ -114,6 +196,12 @@ class StuckRunsReaped:
 @dataclass(frozen=True, slots=True)
 class ReplayDeadLetters(Command["DeadLettersReplayed"]):
     """``plugin.replayDLQ``: let dead-lettered events be published again, in order.
+
+    The next ``outbox.flush`` takes them up.
+
+    A repeat finds nothing more to do, unless an event was dead-lettered again.
+
+    Reached by ``EventService.ReplayDeadLetters``; ``Client.replay_dead_letters``; ``stageline events replay``.
 
     Attributes:
         run_ids: Runs whose streams to take up; empty means all.
@@ -128,6 +216,10 @@ class ReplayDeadLetters(Command["DeadLettersReplayed"]):
 
 @dataclass(frozen=True, slots=True)
 class DeadLettersReplayed:
-    """Result of ``ReplayDeadLetters``: runs whose streams go on."""
+    """Result of ``ReplayDeadLetters``.
+
+    Attributes:
+        run_ids: Runs whose streams go on.
+    """
 
     run_ids: tuple[UUID, ...]

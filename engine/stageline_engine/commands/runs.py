@@ -16,17 +16,24 @@ from stageline_engine.model.run import RunRow, RunState
 class CreateRun(Command["RunCreation"]):
     """``run.create``: accept a run and make its first group ready, in one transaction.
 
+    A run with a ``start_at`` in the future is accepted as PENDING, and ``run.claimPending`` starts it. The run is pinned to
+    the version that it is created with. Every fault of a request is told at once.
+
+    Reached by ``RunService.CreateRun`` and, many in one call, ``RunService.BatchCreateRuns``; ``Client.create_run`` and
+    ``Client.run_and_wait``; ``stageline run start``.
+
     Attributes:
         namespace: The tenant.
         workflow_name: Which workflow.
         workflow_version: Which version; 0 means the newest.
-        input: JSON text, as UTF-8; validated against the workflow's input schema.
-        config: JSON text of an object keyed by stage id; each slice is merged over the stage's defaults, field by field.
-        priority: 0 to 100.
-        labels: Free key-values.
-        annotations: Remarks to begin with.
+        input: JSON text, as UTF-8, of at most ``PAYLOAD_INLINE_BYTES_MAX``; validated against the workflow's input schema.
+        config: JSON text of an object keyed by stage id; each slice is merged over the stage's defaults, field by field. The
+            merged text has at most ``PAYLOAD_INLINE_BYTES_MAX``.
+        priority: ``PRIORITY_MIN`` to ``PRIORITY_MAX``; higher runs first.
+        labels: Free key-values, at most ``LABELS_MAX``.
+        annotations: Remarks to begin with, at most ``ANNOTATIONS_PER_CALL_MAX``.
         start_at: Not started before this time; None starts the first group in the same transaction.
-        idempotency_key: Makes a repeat return the first result; empty means none.
+        idempotency_key: Makes a repeat return the first result, at most ``REQUEST_ID_LENGTH_MAX``; empty means none.
     """
 
     namespace: str
@@ -60,7 +67,19 @@ class RunCreation:
 
 @dataclass(frozen=True, slots=True)
 class CancelRun(Command["RunCancellation"]):
-    """``run.cancel``: end a run that has not ended, with its stages and jobs."""
+    """``run.cancel``: end a run that has not ended, with its stages and jobs.
+
+    Workers that hold its jobs are told to stop. Reports that come later are discarded, bar what they cost. A run that has
+    ended stays as it is: the result says so, and over the wire that is RUN_NOT_CANCELLABLE unless it is CANCELLED already.
+
+    Reached by ``RunService.CancelRun``; ``Client.cancel_run``; ``stageline run cancel``.
+
+    Attributes:
+        namespace: The tenant.
+        run_id: The run.
+        reason: Why, for people, at most ``CANCEL_REASON_LENGTH_MAX``.
+        idempotency_key: Makes a repeat return the first result, at most ``REQUEST_ID_LENGTH_MAX``; empty means none.
+    """
 
     namespace: str
     run_id: UUID
@@ -83,14 +102,28 @@ class RunCancellation:
 
 @dataclass(frozen=True, slots=True)
 class TransitionRun(Command["RunTransition"]):
-    """``run.transition``: bring a run to where its rows say that it should be. A repair; healthy runs are left alone."""
+    """``run.transition``: bring a run to where its rows say that it should be. A repair; healthy runs are left alone.
+
+    Every report advances its run in its own transaction, so this finds something to do only where rows were changed by hand.
+
+    A repeat finds a healthy run and does nothing.
+
+    Reached by embedding the kernel; the server uses ``run.reapStuck``, which finds such runs by itself.
+
+    Attributes:
+        run_id: The run, of any namespace.
+    """
 
     run_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class RunTransition:
-    """Result of ``TransitionRun``: ``action`` is ``noop``, ``repaired``, ``advanced``, ``completed`` or ``failed``."""
+    """Result of ``TransitionRun``.
+
+    Attributes:
+        action: What was done: ``noop``, ``repaired``, ``advanced``, ``completed`` or ``failed``.
+    """
 
     action: str
 
@@ -99,13 +132,18 @@ class RunTransition:
 class RerunRun(Command["RunRerunResult"]):
     """``run.rerunFrom``: run an ended run again from the group of a stage on.
 
+    Stages before that group keep their outputs. What was spent stays spent: cost and tokens go on from where they were.
+    Reports of the generation before are discarded.
+
+    Reached by ``RunService.RerunRun``; ``Client.rerun_run``; ``stageline run rerun``.
+
     Attributes:
         namespace: The tenant.
         run_id: A COMPLETED or FAILED run.
         from_stage_id: The stage; its whole group and all after it run again, in a new generation.
-        reason: Why, for people.
-        config: JSON text of the whole config to use from now on; None keeps the run's.
-        idempotency_key: Makes a repeat return the first result; empty means none.
+        reason: Why, for people, at most ``CANCEL_REASON_LENGTH_MAX``.
+        config: JSON text of the whole config to use from now on, at most ``PAYLOAD_INLINE_BYTES_MAX``; None keeps the run's.
+        idempotency_key: Makes a repeat return the first result, at most ``REQUEST_ID_LENGTH_MAX``; empty means none.
     """
 
     namespace: str
@@ -118,7 +156,12 @@ class RerunRun(Command["RunRerunResult"]):
 
 @dataclass(frozen=True, slots=True)
 class RunRerunResult:
-    """Result of ``RerunRun``: the generation that now runs, and the stages that were taken away for it."""
+    """Result of ``RerunRun``.
+
+    Attributes:
+        generation: Of the stages that run again.
+        discarded_stage_ids: Stages whose executions were taken away.
+    """
 
     generation: int
     discarded_stage_ids: tuple[str, ...]
@@ -126,12 +169,17 @@ class RunRerunResult:
 
 @dataclass(frozen=True, slots=True)
 class AnnotateRun(Command["RunAnnotated"]):
-    """``annotation.attach``: remarks about a run in any state. Those whose id the run has already change nothing.
+    """``annotation.attach``: keep remarks about a run in any state.
+
+    A repeat changes nothing: each remark has an id, and one that the run has already is passed over.
+
+    Reached by ``WorkerService.Work``, from ``ctx.annotate()``; remarks may also come with ``run.create`` and ``job.report``.
+    ``RunService.ListAnnotations``, ``Client.annotations`` and ``stageline run annotations`` read them.
 
     Attributes:
         namespace: The tenant.
         run_id: The run.
-        annotations: The remarks.
+        annotations: The remarks, at most ``ANNOTATIONS_PER_CALL_MAX``.
         stage_number: The stage that says it; 0 means the outside.
         lease_token: The lease under which a stage says it: refused where that no longer counts.
     """
@@ -145,7 +193,11 @@ class AnnotateRun(Command["RunAnnotated"]):
 
 @dataclass(frozen=True, slots=True)
 class RunAnnotated:
-    """Result of ``AnnotateRun``: ids of those that were new."""
+    """Result of ``AnnotateRun``.
+
+    Attributes:
+        added: Ids of those that were new.
+    """
 
     added: tuple[str, ...]
 
@@ -164,6 +216,12 @@ WaitOutcome = Completed | Failed | StageError | CheckNow
 class ResumeStage(Command["StageResumed"]):
     """``stage.resume``: end the wait of a suspended stage from outside, by a single-use token.
 
+    An output that breaks the stage's schema is refused, and the token stays good.
+
+    A repeat with the same outcome gives ``replayed``; another outcome by the same token is refused with RESUME_TOKEN_INVALID.
+
+    Reached by ``RunService.ResumeStage``; ``Client.resume_stage``; ``stageline run resume``.
+
     Attributes:
         namespace: The tenant.
         run_id: The run.
@@ -181,7 +239,12 @@ class ResumeStage(Command["StageResumed"]):
 
 @dataclass(frozen=True, slots=True)
 class StageResumed:
-    """Result of ``ResumeStage``: ``replayed`` where the token had been used with the same outcome before."""
+    """Result of ``ResumeStage``.
+
+    Attributes:
+        state: The run's state after the call.
+        replayed: Whether the token had been used with the same outcome before.
+    """
 
     state: RunState
     replayed: bool = False

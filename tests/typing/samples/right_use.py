@@ -3,6 +3,7 @@
 from typing import Any, assert_type
 
 from stageline_sdk import BuiltWorkflow, Context, NoConfig, NoInput, Stage, Workflow, stage
+from stageline_sdk.presets import ConcurrencyConfig, FullConfig
 from stageline_sdk.testing import StageEnvironment
 from tests.typing.samples.stages import (
     Document,
@@ -54,6 +55,29 @@ def report(ctx: Context[NoInput, ExtractConfig]) -> dict[str, int]:
     ctx.log("WARNING", "odd", why=None)
     ctx.progress(0.5, "half way", pages=3)
     return {"words": ctx.require(extract_text).word_count}
+
+
+class PagesConfig(FullConfig):
+    style: str = "plain"
+
+
+async def shout(word: str) -> bytes:
+    return word.upper().encode()
+
+
+@stage("pages")
+async def pages(ctx: Context[Document, PagesConfig]) -> int:
+    assert_type(ctx.config.is_enabled("new-parser"), bool)
+    assert_type(ctx.config.max_tokens, int | None)
+    assert_type(await ctx.limiter.gather(shout, ["a"]), list[bytes])
+    assert_type(ctx.limiter.map(len, ["a"]), list[int])
+    assert_type(ctx.dry_run, bool)
+    return PagesConfig(concurrency=3).delay_ms
+
+
+@stage("bounded")
+def bounded(ctx: Context[NoInput, ConcurrencyConfig]) -> list[int]:
+    return ctx.limiter.map(len, ["a"])
 
 
 async def in_a_test() -> None:

@@ -50,6 +50,7 @@ def wrong_reads(ctx: Context[Document, ExtractConfig]) -> int:
     print(ctx.optional(extract_text).text)  # type: ignore[union-attr]
     ctx.log("LOUD", "x")  # type: ignore[arg-type]
     ctx.progress("half")  # type: ignore[arg-type]
+    ctx.limiter.map(len, ["a"])  # type: ignore[misc]
     ctx.input = Document(url="")  # type: ignore[misc]
     return ctx.require(sentiment)  # type: ignore[return-value]
 

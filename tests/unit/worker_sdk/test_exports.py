@@ -12,8 +12,9 @@ GOLDEN = Path(__file__).parents[2] / "golden/sdk_exports.txt"
 
 def test_the_exports_are_those_of_the_golden_list() -> None:
     exports = [f"stageline_sdk.{name}" for name in stageline_sdk.__all__]
-    testing = importlib.import_module("stageline_sdk.testing")
-    exports += [f"stageline_sdk.testing.{name}" for name in testing.__all__]
+    for part in ("presets", "testing"):
+        module = importlib.import_module(f"stageline_sdk.{part}")
+        exports += [f"stageline_sdk.{part}.{name}" for name in module.__all__]
     assert exports == GOLDEN.read_text().splitlines()
     assert exports == sorted(set(exports), key=lambda name: (name.count("."), name))
 
