@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 RUN := $(BIN)/python
 # Folders of hand-written Python that exist so far.
-SOURCES := $(wildcard engine server worker_sdk migrations cli tests tools examples benchmarks)
+SOURCES := $(wildcard engine server worker_sdk migrations cli conformance tests tools examples benchmarks)
 # Each of these writes one page of docs/, and with --check says whether the page is fresh.
 PAGE_GENERATORS := $(wildcard tools/draw_*.py tools/document_*.py)
 # More arguments for pytest: make test ARGS='-k lease -x'
@@ -17,7 +17,7 @@ ARGS ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg demo bench profile clean
+	verify test test-pg conformance demo bench profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ test: setup ## Run all tests
 
 test-pg: setup ## Run the tests against STAGELINE_TEST_DATABASE_URL, or a private PostgreSQL
 	$(RUN) tools/with_postgres.py $(RUN) -m pytest -m 'not packaging' $(ARGS)
+
+conformance: setup ## Hold the workers to docs/worker-protocol.md
+	$(BIN)/stageline conformance --worker "$(RUN) -m examples.conformance_worker"
 
 demo: setup ## Process real documents with a dev server and a worker
 	$(RUN) -m examples.demo $(DOCS)

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "stageline/v1",
     "stageline_cli",
+    "stageline_conformance",
     "stageline_engine",
     "stageline_migrations",
     "stageline_sdk",
@@ -32,7 +33,7 @@ FORBIDDEN_LIBRARIES = frozenset(
 )
 # What of ours lies in the wheel, inert, and must not be loaded by the SDK.
 FORBIDDEN_PACKAGES = frozenset(
-    {"stageline_cli", "stageline_engine", "stageline_migrations", "stageline_server"}
+    {"stageline_cli", "stageline_conformance", "stageline_engine", "stageline_migrations", "stageline_server"}
 )
 
 REPORT = """

@@ -22,6 +22,10 @@ LAZY_COMMANDS = {
     "workflow": LazyCommand(
         "stageline_cli.commands.workflow:workflow", "List and show registered workflows."
     ),
+    "conformance": LazyCommand(
+        "stageline_cli.commands.conformance:conformance",
+        "Hold a worker in any language to the worker protocol.",
+    ),
     "server": LazyCommand("stageline_cli.commands.server:server", "Start a server on your PostgreSQL."),
     "migrate": LazyCommand(
         "stageline_cli.commands.migrate:migrate", "Bring the database's schema up to date."

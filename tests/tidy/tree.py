@@ -15,6 +15,7 @@ SHIPPED = (
     "worker_sdk/stageline_sdk",
     "migrations/stageline_migrations",
     "cli/stageline_cli",
+    "conformance/stageline_conformance",
 )
 # Hand-written Python that is not shipped.
 BESIDE = ("tests", "tools", "examples", "benchmarks")

@@ -10,8 +10,8 @@ from stageline.v1 import session_pb2
 # A limit that a server does not know, it does not enforce.
 _WITHOUT_LIMIT = 2**62
 # The protocol's own defaults, for a server that leaves a field unset: see session.proto and limits.proto.
-_HEARTBEAT_INTERVAL = timedelta(seconds=10)
-_SESSION_TIMEOUT = timedelta(seconds=30)
+_HEARTBEAT_INTERVAL = timedelta(seconds=5)
+_SESSION_TIMEOUT = timedelta(seconds=15)
 _PROGRESS_INTERVAL = timedelta(seconds=1)
 _FRAME_BYTES_MAX = 1024 * 1024
 _FRAME_ITEMS_MAX = 1000

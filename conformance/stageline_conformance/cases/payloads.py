@@ -1,0 +1,99 @@
+"""Large values, any text, and numbers."""
+
+from stageline.v1 import failure_pb2
+from stageline_conformance.bench import Bench
+from stageline_conformance.messages import LIMITS, payload
+from stageline_conformance.registry import case
+from stageline_conformance.violations import expect, expect_equal
+
+
+@case("R100")
+async def text_in_any_script_passes(bench: Bench) -> None:
+    """Text beyond ASCII, beyond the first plane, with quotes and control characters, comes and goes unchanged."""
+    stream = await bench.connected()
+    texts = [
+        "naïve",
+        "Ελληνικά",
+        "日本語",
+        "🦉🧪",
+        'say "hi"\\',
+        "a\tb\nc\u0001",
+        "\u2028\u2029",
+        "e\u0301",
+        "﷽",
+    ]
+    value = {text: text for text in texts}
+    expect_equal(await bench.output_of(stream, bench.job("echo", value)), value, "the output")
+
+
+@case("R100")
+async def text_is_utf8_without_a_mark(bench: Bench) -> None:
+    """An output is UTF-8 JSON text without a byte order mark."""
+    stream = await bench.connected()
+    job = bench.job("echo", "größe")
+    await stream.offer(job)
+    text = (await stream.report(job.lease_token)).completed.output.json
+    await stream.acknowledge(job.lease_token)
+    expect(not text.startswith(b"\xef\xbb\xbf"), "the output begins with a byte order mark")
+    expect_equal(text.decode("utf-8").strip()[:1], '"', "the first character")
+
+
+@case("R100", "R41")
+async def numbers_pass_unchanged(bench: Bench) -> None:
+    """Whole numbers to 2^53 - 1, fractions and exponents come and go unchanged."""
+    stream = await bench.connected()
+    value = [0, -1, 9_007_199_254_740_991, -9_007_199_254_740_991, 0.1, -2.5e-7, 1e21]
+    expect_equal(await bench.output_of(stream, bench.job("echo", value)), value, "the output")
+
+
+@case("R100", "R41")
+async def deep_values_pass_unchanged(bench: Bench) -> None:
+    """A value of a hundred levels comes and goes unchanged."""
+    stream = await bench.connected()
+    value: object = "bottom"
+    for level in range(50):
+        value = {"level": level, "inner": [value]}
+    expect_equal(await bench.output_of(stream, bench.job("echo", value)), value, "the output")
+
+
+@case("R102")
+async def an_output_up_to_the_limit_travels_inside(bench: Bench) -> None:
+    """An output just under the inline limit is sent as it is."""
+    stream = await bench.connected()
+    output = await bench.output_of(stream, bench.job("big", {"bytes": 131_000}))
+    expect_equal(len(output), 131_000, "the output's length")
+
+
+@case("R15", "R55", "R102")
+async def an_output_over_the_limit_breaks_no_stream(bench: Bench) -> None:
+    """An output over the inline limit, on a server that stores none, fails its attempt for good; the stream goes on."""
+    stream = await bench.connected()
+    report = await bench.do(stream, bench.job("big", {"bytes": 200_000}))
+    error = report.failed.error
+    expect_equal(report.WhichOneof("outcome"), "failed", "the outcome")
+    expect_equal(error.kind, failure_pb2.FAILURE_KIND_INVALID_OUTPUT, "the kind")
+    expect(error.HasField("retryable") and not error.retryable, "retryable is not false")
+    expect_equal(await bench.output_of(stream, bench.job("echo", 1)), 1, "the next output")
+
+
+@case("R15", "R14")
+async def an_output_over_the_frame_breaks_no_stream(bench: Bench) -> None:
+    """An output larger than a whole frame fails its attempt; no frame is too large."""
+    limits = type(LIMITS)()
+    limits.CopyFrom(LIMITS)
+    limits.inline_payload_bytes_max = 0  # Not enforced, but the frame's limit is.
+    stream = await bench.connected(limits=limits)
+    report = await bench.do(stream, bench.job("big", {"bytes": 3_000_000}))
+    expect_equal(report.WhichOneof("outcome"), "failed", "the outcome")
+    expect_equal(await bench.output_of(stream, bench.job("echo", 1)), 1, "the next output")
+
+
+@case("R14", "R41")
+async def a_large_offer_is_done(bench: Bench) -> None:
+    """An offer of 900 KB, of many outputs, is worked on."""
+    stream = await bench.connected()
+    ids = [f"s{index}" for index in range(9)]
+    outputs = {stage_id: payload(stage_id * 40_000) for stage_id in ids}
+    job = bench.job("describe", input_stage_ids=ids, outputs=outputs, completed_stage_ids=ids)
+    described = await bench.output_of(stream, job)
+    expect_equal(described["stage_id"], "describe", "the stage")
