@@ -23,7 +23,7 @@ from stageline_sdk._session_pump import StreamPump
 from stageline_sdk._session_rpc import FatalError, WorkerCalls, is_fatal, raise_for_end
 from stageline_sdk._session_stream import FramingError
 from stageline_sdk.built_workflow import BuiltWorkflow
-from stageline_sdk.errors import ApiError, UnavailableError
+from stageline_sdk.errors import ApiError
 
 _log = logging.getLogger("stageline.worker")
 
@@ -153,16 +153,13 @@ class Session:
         pump = self._pump = StreamPump(call, self._core, self._perform, self._after_frame)
         end: session_pb2.SessionEnd | None = None
         try:
-            await call.write(self._core.open_stream(stages, self._loop.time()))
+            with suppress(asyncio.InvalidStateError):  # It has ended already; the pump is told how.
+                await call.write(self._core.open_stream(stages, self._loop.time()))
             leaving = await pump.run()
             end = self._core.close_stream()
         except grpc.aio.AioRpcError as failure:
             raise_for_end(self._core.close_stream())
             raise api_error(failure, self._connection.target) from None
-        except asyncio.InvalidStateError:
-            raise UnavailableError(
-                f"the server at {self._connection.target} ended the stream at once"
-            ) from None
         finally:
             self._pump = None
             self._core.close_stream()
