@@ -16,6 +16,7 @@ from stageline_engine.adapters.postgres.statements import (
     settings,
 )
 from stageline_migrations import upgrade
+from tests.support.fixtures import CreateDatabase
 from tests.support.postgres import DatabaseServer
 
 FILLED_AT = "'2030-01-01T00:00:00Z'::timestamptz"
@@ -156,6 +157,20 @@ def test_the_queue_is_read_by_index_of_the_planners_own_choice(filled_url: str, 
         connection.execute("SET plan_cache_mode = force_custom_plan")
         plan = _plan(connection, STATEMENTS[name], QUEUE[name])
     assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("name", ["report", "every_part", "claim", "load_stages", "queue_heads"])
+def test_a_plan_made_while_the_tables_are_new_reads_no_whole_index(
+    create_database: CreateDatabase, name: str
+) -> None:
+    """Plans are kept: one that suits empty tables would be used until statistics tell that they have grown."""
+    with psycopg.connect(create_database(upgrade), autocommit=True) as connection:
+        connection.execute(settings.CONFIGURE)
+        given = ", ".join(["NULL"] * _parameters_of(STATEMENTS[name]))
+        plan = _plan(connection, STATEMENTS[name], given).splitlines()
+    scans = [(line, plan[place + 1]) for place, line in enumerate(plan) if " Scan using " in line]
+    assert scans
+    assert all("Index Cond" in condition for _, condition in scans), "\n".join(plan)
 
 
 def _parameters_of(statement: bytes) -> int:

@@ -150,7 +150,8 @@ _STATES = f"""
     JOIN suspended_states AS kept USING (run_id, stage_number, generation)"""
 
 # Sizes are summed before any output is read, so that what does not fit is never fetched. Outputs that this very
-# statement writes are not visible to it: the caller has them, and says their size.
+# statement writes are not visible to it: the caller has them, and says their size. OFFSET 0 keeps the look-up a look-up:
+# as a plain join, planned while the tables were new, it read all stages that there were for each batch.
 _OUTPUTS = f"""
     SELECT {OUTPUT}, fitting.position, fitting.number, fitting.output, NULL
     FROM (
@@ -159,12 +160,16 @@ _OUTPUTS = f"""
                    OVER (PARTITION BY wanted.position ORDER BY wanted.rank) AS total_bytes
         FROM unnest({{}}::bigint[], {{}}::uuid[], {{}}::integer[], {{}}::integer[], {{}}::bigint[]) WITH ORDINALITY
              AS wanted (position, run_id, number, known_bytes, bytes_max, rank)
-        LEFT JOIN stages AS stage
-            ON wanted.known_bytes IS NULL AND stage.run_id = wanted.run_id AND stage.number = wanted.number
-            AND stage.state = 'COMPLETED'
-        LEFT JOIN stage_results AS result
-            ON result.run_id = stage.run_id AND result.stage_number = stage.number
-            AND result.generation = stage.generation
+        LEFT JOIN LATERAL (
+            SELECT stored.output, stored.output_bytes
+            FROM stages AS stage
+            JOIN stage_results AS stored
+                ON stored.run_id = stage.run_id AND stored.stage_number = stage.number
+                AND stored.generation = stage.generation
+            WHERE wanted.known_bytes IS NULL AND stage.run_id = wanted.run_id AND stage.number = wanted.number
+                AND stage.state = 'COMPLETED'
+            OFFSET 0
+        ) AS result ON true
     ) AS fitting
     WHERE fitting.total_bytes <= fitting.bytes_max
       AND (fitting.known_bytes IS NOT NULL OR fitting.output IS NOT NULL)"""
