@@ -2,17 +2,18 @@
 
 The driver has a pipeline mode, in which each statement visits the event loop on its own. For a single report of six
 statements that is half of what the transaction costs this process (measured: 0.84 ms against 0.41 ms), so the statements
-are collected here and the loop is visited once a round trip. What is used are the driver's own pieces: its binding of
-libpq, its generators that wait, and its conversion of values.
+are collected here and the loop is visited once a round trip, with no task and no timer for the wait. What is used are the
+driver's own pieces: its binding of libpq, its generators that fetch, and its conversion of values.
 
 A connection that is used so must not be rolled back by the driver, which would take all prepared statements with it.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, generators
 from psycopg.abc import PipelineCommand, PQGen
@@ -23,6 +24,7 @@ from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
+Result = TypeVar("Result")
 Rows = list[tuple[Any, ...]]
 StatementKey = tuple[bytes, tuple[int, ...]]
 
@@ -102,7 +104,10 @@ class Wire:
             self._open = False
             expected.append(None)
         commands.append(self._pgconn.pipeline_sync if last else self._pgconn.send_flush_request)
-        answers = await self._connection.wait(self._answers(commands, len(expected)))
+        for command in commands:
+            command()
+        await self._flush()
+        answers = [await self._waited(generators.fetch_many(self._pgconn)) for _ in expected]
         if last:
             self._pgconn.exit_pipeline_mode()
         failed = [self._take(results[-1], of) for of, results in zip(expected, answers, strict=True)]
@@ -110,15 +115,37 @@ class Wire:
             if error is not None:
                 raise error
 
-    def _answers(self, commands: deque[PipelineCommand], expected: int) -> PQGen[list[list[PGresult]]]:
-        answers: list[list[PGresult]] = yield from generators.pipeline_communicate(self._pgconn, commands)
-        # The driver stops flushing with its last command: what the socket did not take at once would wait for ever.
+    async def _flush(self) -> None:
+        """Gives the socket what libpq has gathered; reads meanwhile, lest both sides wait for the other to read."""
         while self._pgconn.flush():
-            if (yield Wait.RW) & Ready.R:
+            if await self._ready(Wait.RW) & Ready.R:
                 self._pgconn.consume_input()
-        while len(answers) < expected:
-            answers.append((yield from generators.fetch_many(self._pgconn)))
-        return answers
+
+    async def _waited(self, steps: PQGen[Result]) -> Result:
+        """Runs a generator of the driver, which yields where it must wait for the socket."""
+        try:
+            wanted = next(steps)
+            while True:
+                wanted = steps.send(await self._ready(wanted))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    async def _ready(self, wanted: Wait) -> Ready:
+        """Waits until the socket can be read from or written to, whichever of the wanted comes first."""
+        loop, socket = asyncio.get_running_loop(), self._pgconn.socket
+        ready: asyncio.Future[Ready] = loop.create_future()
+        if wanted & Wait.R:
+            loop.add_reader(socket, _note, ready, Ready.R)
+        if wanted & Wait.W:
+            loop.add_writer(socket, _note, ready, Ready.W)
+        try:
+            return await ready
+        finally:
+            if wanted & Wait.R:
+                loop.remove_reader(socket)
+            if wanted & Wait.W:
+                loop.remove_writer(socket)
 
     def _take(self, result: PGresult, of: Sent | StatementKey | None) -> Exception | None:
         """Keeps an answer where it belongs, or returns the error that it is."""
@@ -141,3 +168,8 @@ class Wire:
                     del self._connection.prepared[forgotten]
             self._expected.clear()
             await self.exchange(last=True)
+
+
+def _note(ready: "asyncio.Future[Ready]", what: Ready) -> None:
+    if not ready.done():
+        ready.set_result(what)
