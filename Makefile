@@ -13,11 +13,14 @@ SOURCES := $(wildcard engine server worker_sdk migrations cli conformance tests 
 PAGE_GENERATORS := $(wildcard tools/draw_*.py tools/document_*.py)
 # More arguments for pytest: make test ARGS='-k lease -x'
 ARGS ?=
+# Histories that the simulator plays, and the only one of them where one is named.
+SEEDS ?= 10000
+SEED ?=
 # Documents for the demo: make demo DOCS='notes.md https://example.org/'
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg conformance demo bench profile clean
+	verify test test-pg conformance simulate demo bench profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +80,9 @@ test-pg: setup ## Run the tests against STAGELINE_TEST_DATABASE_URL, or a privat
 
 conformance: setup ## Hold the workers to docs/worker-protocol.md
 	$(BIN)/stageline conformance --worker "$(RUN) -m examples.conformance_worker"
+
+simulate: setup ## Play random histories: make simulate [SEEDS=10000] [SEED=7] [ARGS='--json']
+	$(RUN) -m tests.property --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 demo: setup ## Process real documents with a dev server and a worker
 	$(RUN) -m examples.demo $(DOCS)

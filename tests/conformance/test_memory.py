@@ -3,17 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from stageline_engine.adapters.memory import MemoryStore
-from stageline_engine.testing import Backend, conformance
+from stageline_engine.testing import Backend, conformance, in_memory
 
 
 class InMemory:
     @asynccontextmanager
     async def backend(self) -> AsyncIterator[Backend]:
-        store = MemoryStore()
-        yield Backend(
-            store.persistence, store.registry, store.queries, store.logs, store.sessions, store.transport
-        )
+        yield in_memory()
 
 
 class TestCommits(InMemory, conformance.CommitConformance): ...

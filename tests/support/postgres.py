@@ -82,7 +82,7 @@ class DatabaseServer:
 @contextlib.contextmanager
 def database_server() -> Iterator[DatabaseServer]:
     """Gives the server of the environment, or an embedded one for the length of the block."""
-    with _server_url() as url:
+    with server_url() as url:
         server = DatabaseServer(url)
         try:
             yield server
@@ -91,7 +91,8 @@ def database_server() -> Iterator[DatabaseServer]:
 
 
 @contextlib.contextmanager
-def _server_url() -> Iterator[str]:
+def server_url() -> Iterator[str]:
+    """Gives the URL of that server."""
     if url := os.environ.get(URL_VARIABLE):
         yield url
         return

@@ -93,7 +93,7 @@ class RunChanges(ClientBase):
             failure_type: The failure's type, for the stage's retry policy. Default `Rejected`.
             retry: Whether the retry policy decides what follows a failure. Default: it is final.
             check_now: Have the stage's check function look now. The token stays good.
-            request_id: For your records and the server's. Default: a new one.
+            request_id: Makes a repeat of this call return its first answer. Default: a new one.
 
         Raises:
             ValueError: Not exactly one of output, failure and check_now is given.

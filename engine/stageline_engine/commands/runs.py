@@ -228,6 +228,7 @@ class ResumeStage(Command["StageResumed"]):
         stage_id: The stage.
         token: The token itself; only its hash is stored.
         outcome: An output, a failure, or a check now. Only the first two use the token up.
+        idempotency_key: Makes a repeat return the first result, a check now's too; empty means that the token does.
     """
 
     namespace: str
@@ -235,6 +236,7 @@ class ResumeStage(Command["StageResumed"]):
     stage_id: str
     token: bytes
     outcome: WaitOutcome
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ class StageResumed:
 
     Attributes:
         state: The run's state after the call.
-        replayed: Whether the token had been used with the same outcome before.
+        replayed: Whether the key, or the token with the same outcome, had been used before.
     """
 
     state: RunState

@@ -19,15 +19,25 @@ def fingerprint_of(outcome: WaitOutcome) -> bytes:
     return hashlib.sha256(repr(outcome).encode()).digest()
 
 
-def refuse_resume(
-    stage: StageRow, token: ResumeToken | None, outcome: WaitOutcome, now: datetime
-) -> Rejection | None:
-    """Says why a wait cannot be ended by this token; None where it can, or has been with the same outcome.
+def already_resumed(number: int, token: ResumeToken | None, outcome: WaitOutcome) -> bool:
+    """Whether a token has ended this stage's wait with this very outcome, whatever became of the stage since.
+
+    Args:
+        number: The stage.
+        token: What is stored of the token; None where nothing is.
+        outcome: What the outside says.
+    """
+    if token is None or token.stage_number != number:
+        return False
+    return token.used_fingerprint == fingerprint_of(outcome)
+
+
+def refuse_resume(stage: StageRow, token: ResumeToken | None, now: datetime) -> Rejection | None:
+    """Says why a wait cannot be ended by this token; None where it can.
 
     Args:
         stage: The stage.
         token: What is stored of the token; None where nothing is.
-        outcome: What the outside says.
         now: The present time.
     """
     facts = {"run_id": str(stage.run_id), "stage_id": stage.stage_id}
@@ -37,7 +47,7 @@ def refuse_resume(
     if token is None or (token.run_id, token.stage_number) != (stage.run_id, stage.number):
         return invalid
     if token.used_fingerprint is not None:
-        return None if token.used_fingerprint == fingerprint_of(outcome) else invalid
+        return invalid
     if token.generation != stage.generation or (token.expires_at is not None and token.expires_at <= now):
         return invalid
     if stage.state is not StageState.SUSPENDED:

@@ -3,7 +3,7 @@
 Nothing in here needs a test framework. ``conformance`` holds the suites that every adapter must pass.
 """
 
-from stageline_engine.testing.backend import Backend
+from stageline_engine.testing.backend import Backend, in_memory
 from stageline_engine.testing.clock import VirtualClock
 from stageline_engine.testing.definitions import digest_of, stage, workflow
 from stageline_engine.testing.expectations import raises, waits_until_released
@@ -18,6 +18,7 @@ __all__ = [
     "SequentialIds",
     "VirtualClock",
     "digest_of",
+    "in_memory",
     "raises",
     "stage",
     "waits_until_released",

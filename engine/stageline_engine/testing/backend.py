@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from stageline_engine.adapters.memory import MemoryStore
 from stageline_engine.ports import (
     JobTransport,
     LogStore,
@@ -31,3 +32,11 @@ class Backend:
     logs: LogStore
     sessions: SessionStore
     transport: JobTransport
+
+
+def in_memory() -> Backend:
+    """An empty backend in memory."""
+    store = MemoryStore()
+    return Backend(
+        store.persistence, store.registry, store.queries, store.logs, store.sessions, store.transport
+    )

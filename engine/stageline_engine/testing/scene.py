@@ -1,6 +1,7 @@
 """A kernel on a backend with time and ids under control, and the few calls that most tests are made of."""
 
 from collections.abc import Sequence
+from copy import copy
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -46,14 +47,36 @@ class Scene:
     """
 
     def __init__(
-        self, backend: Backend, *, sink: EventSink | None = None, namespace: str = "default", seed: int = 0
+        self,
+        backend: Backend,
+        *,
+        sink: EventSink | None = None,
+        namespace: str = "default",
+        seed: int = 0,
+        clock: VirtualClock | None = None,
+        kernel_type: type[Kernel] = Kernel,
     ) -> None:
-        """Takes a backend that is empty or was prepared."""
+        """Takes a backend that is empty or was prepared.
+
+        Args:
+            backend: The stores.
+            sink: Where ``outbox.flush`` puts events.
+            namespace: Where everything happens.
+            seed: Tells the ids of several scenes on one backend apart.
+            clock: The time, for scenes that share it; None for one of this scene's own.
+            kernel_type: Makes the kernel; a subclass may watch what it does.
+        """
         self.backend = backend
-        self.clock = VirtualClock()
+        self.clock = clock or VirtualClock()
         self.ids = SequentialIds(seed)
         self.namespace = namespace
-        self.kernel = Kernel(backend.persistence, backend.registry, self.clock, self.ids, sink)
+        self.kernel = kernel_type(backend.persistence, backend.registry, self.clock, self.ids, sink)
+
+    def within(self, namespace: str) -> "Scene":
+        """The same deployment as another tenant sees it."""
+        other = copy(self)
+        other.namespace = namespace
+        return other
 
     async def register(self, definition: WorkflowDefinition) -> RegisteredWorkflow:
         """Stores a definition."""

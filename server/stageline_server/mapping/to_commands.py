@@ -95,6 +95,7 @@ def resume_stage_command(request: run_service_pb2.ResumeStageRequest) -> ResumeS
         stage_id=required_name(request.stage_id, "stage_id"),
         token=request.resume_token.encode(),
         outcome=_wait_outcome(request),
+        idempotency_key=request.request_id,
     )
 
 

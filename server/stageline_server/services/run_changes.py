@@ -6,12 +6,12 @@ import orjson
 
 from stageline.v1 import run_pb2
 from stageline.v1 import run_service_pb2 as messages
-from stageline_engine import limits, payloads
+from stageline_engine import payloads
 from stageline_engine.commands import RerunRun
 from stageline_engine.rejections import FieldViolation, Rejection
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError, accepted
-from stageline_server.mapping.fields import json_of, namespace_of, optional_name, out_of_range, run_id_of
+from stageline_server.mapping.fields import json_of, namespace_of, optional_name, run_id_of
 from stageline_server.mapping.to_commands import resume_stage_command
 from stageline_server.services.run_reader import RunReader
 
@@ -48,9 +48,6 @@ class RunChanges:
         Raises:
             RefusedError: As the protocol says of ResumeStage.
         """
-        if len(request.request_id) > limits.REQUEST_ID_LENGTH_MAX:
-            allowed = f"at most {limits.REQUEST_ID_LENGTH_MAX} characters"
-            raise out_of_range("request_id", allowed, len(request.request_id))
         command = resume_stage_command(request)
         accepted(await self._plane.resume_stage(command))
         return await self._reader.basic(command.namespace, command.run_id)

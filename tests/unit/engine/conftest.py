@@ -2,8 +2,7 @@
 
 import pytest
 
-from stageline_engine.testing import CollectingSink, Scene
-from tests.unit.engine.memory import in_memory
+from stageline_engine.testing import CollectingSink, Scene, in_memory
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from stageline_engine.model.run import RunState
 from stageline_engine.ports import ALL_STAGES, RunFilter
 from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.testing import Scene, stage, workflow
-from tests.property.interruptible import InterruptiblePersistence
+from stageline_engine.testing.simulation.unreliable import Loss, UnreliablePersistence
 
 NUMBER = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}'
 
@@ -130,14 +130,14 @@ async def test_11_2_20_a_key_whose_call_was_refused_can_be_used_again(scene: Sce
 
 async def test_11_2_22_a_retry_after_a_lost_commit_makes_one_run(scene: Scene) -> None:
     await prepared(scene)
-    persistence = InterruptiblePersistence(scene.backend.persistence)
+    persistence = UnreliablePersistence(scene.backend.persistence)
     kernel = Kernel(persistence, scene.backend.registry, scene.clock, scene.ids)
     command = CreateRun("default", "flow", b'{"n": 3}', idempotency_key="key")
-    persistence.commits_left = 0
+    persistence.loss = Loss.BEFORE_COMMIT
     with pytest.raises(StorageUnavailableError):
         await kernel.dispatch(command)
     assert await runs_of(scene) == 0
-    persistence.commits_left = None
+    persistence.loss = None
     first = await kernel.dispatch(command)
     again = await kernel.dispatch(command)
     assert isinstance(first, RunCreation)
@@ -226,7 +226,7 @@ async def test_a_batch_is_tried_again_after_a_concurrent_change_and_not_for_ever
     await prepared(scene)
     tries = 0
 
-    class Contended(InterruptiblePersistence):
+    class Contended(UnreliablePersistence):
         def begin(self):  # type: ignore[no-untyped-def] # noqa: ANN202
             nonlocal tries
             tries += 1

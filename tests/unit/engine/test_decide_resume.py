@@ -7,7 +7,7 @@ import pytest
 
 from stageline_engine import events
 from stageline_engine.commands import CheckNow, Completed, Suspended, WaitOutcome
-from stageline_engine.decide.resume import decide_resume, fingerprint_of, refuse_resume
+from stageline_engine.decide.resume import already_resumed, decide_resume, fingerprint_of, refuse_resume
 from stageline_engine.decide.suspend import decide_suspend
 from stageline_engine.events import StageError
 from stageline_engine.model.job import JobState
@@ -28,8 +28,8 @@ def waiting(*groups: str) -> Life:
     return life.happen([decide_suspend(life.stages[1], Suspended(), LATER)])
 
 
-def refused(token: ResumeToken | None, outcome: WaitOutcome = YES, life: Life | None = None) -> Reason | None:
-    answer = refuse_resume((life or waiting()).stages[1], token, outcome, LATER)
+def refused(token: ResumeToken | None, life: Life | None = None) -> Reason | None:
+    answer = refuse_resume((life or waiting()).stages[1], token, LATER)
     return answer.reason if answer else None
 
 
@@ -51,7 +51,7 @@ def test_a_token_of_a_suspended_stage_is_good() -> None:
     ids=["unknown", "another run's", "another stage's", "a later generation's", "an older one's", "used up"],
 )
 def test_a_token_that_is_not_this_waits_is_refused_without_saying_why(token: ResumeToken | None) -> None:
-    answer = refuse_resume(waiting().stages[1], token, YES, LATER)
+    answer = refuse_resume(waiting().stages[1], token, LATER)
     assert isinstance(answer, Rejection)
     assert answer.reason is Reason.RESUME_TOKEN_INVALID
     assert answer.message == "The resume token is unknown, expired, or used already."
@@ -67,14 +67,18 @@ def test_the_same_outcome_may_be_told_again_even_when_all_is_over() -> None:
     used = replace(TOKEN, used_fingerprint=fingerprint_of(YES), expires_at=LATER)
     over = waiting()
     over.happen(decide_resume(over.view(), over.stages[1], YES, LATER, 0.5))
-    assert refused(used, YES, over) is None
-    assert refused(used, Completed(b'"no"'), over) is Reason.RESUME_TOKEN_INVALID
-    assert refused(used, StageError("E", "m"), over) is Reason.RESUME_TOKEN_INVALID
+    others: list[WaitOutcome] = [Completed(b'"no"'), StageError("E", "m"), CheckNow()]
+    assert already_resumed(1, used, YES)
+    assert not any(already_resumed(1, used, outcome) for outcome in others)
+    assert not already_resumed(2, used, YES)
+    assert not already_resumed(1, TOKEN, YES)
+    assert not already_resumed(1, None, YES)
+    assert refused(used, over) is Reason.RESUME_TOKEN_INVALID
 
 
 def test_a_stage_that_does_not_wait_cannot_be_resumed() -> None:
     life = Life(workflow("flow", batch_stage("a"))).start(1)
-    answer = refuse_resume(life.stages[1], TOKEN, YES, LATER)
+    answer = refuse_resume(life.stages[1], TOKEN, LATER)
     assert isinstance(answer, Rejection)
     assert (answer.reason, answer.metadata["state"]) == (Reason.STAGE_NOT_SUSPENDED, "RUNNING")
 

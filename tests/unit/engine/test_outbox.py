@@ -20,7 +20,7 @@ from stageline_engine.limits import (
 )
 from stageline_engine.records import EventRow
 from stageline_engine.testing import Backend, CollectingSink, Scene, workflow
-from tests.property.interruptible import InterruptiblePersistence
+from stageline_engine.testing.simulation.unreliable import Loss, UnreliablePersistence
 
 
 async def flush(scene: Scene, limit: int = 100) -> OutboxFlushed:
@@ -173,12 +173,12 @@ async def test_no_transaction_is_open_while_the_sink_works(scene: Scene) -> None
 async def test_a_flusher_that_dies_leaves_its_streams_to_the_next_after_its_claim(scene: Scene) -> None:
     first, _ = await two_runs(scene)
     sink, backend = CollectingSink(), scene.backend
-    persistence = InterruptiblePersistence(backend.persistence)
+    persistence = UnreliablePersistence(backend.persistence)
     kernel = Kernel(persistence, backend.registry, scene.clock, scene.ids, sink)
-    persistence.commits_left = 1
+    persistence.loss, persistence.commits_left = Loss.BEFORE_COMMIT, 1
     with pytest.raises(StorageUnavailableError):
         await kernel.dispatch(FlushOutbox())
-    persistence.commits_left = None
+    persistence.loss = None
     assert await kernel.dispatch(FlushOutbox()) == OutboxFlushed(published=0)
     scene.clock.advance(EMIT_CLAIM)
     assert await kernel.dispatch(FlushOutbox()) == OutboxFlushed(published=4)

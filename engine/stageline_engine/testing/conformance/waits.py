@@ -1,6 +1,7 @@
 """Suspension: days of waiting cost one row, and end by a check, from outside, by time, or with the run."""
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from stageline_engine.commands import (
     CheckNow,
     Disposition,
     ExpireDeadlines,
+    RerunRun,
     ResumeStage,
     StageResumed,
     StillWaiting,
@@ -16,7 +18,7 @@ from stageline_engine.commands import (
 )
 from stageline_engine.decide.deadlines import WAIT_EXPIRED
 from stageline_engine.events import StageError
-from stageline_engine.limits import POLL_INTERVAL_DEFAULT, WAIT_DEFAULT
+from stageline_engine.limits import POLL_INTERVAL_DEFAULT, REQUEST_ID_LENGTH_MAX, WAIT_DEFAULT
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunError, RunState
 from stageline_engine.model.stage import StageState
@@ -201,6 +203,31 @@ class WaitConformance(Conformance):
                 StageResumed(RunState.COMPLETED),
                 StageResumed(RunState.COMPLETED, replayed=True),
             ]
+
+    async def test_a_repeat_under_the_same_key_gets_the_first_answer(self) -> None:
+        async with self.play(batch_stage()) as (play, run_id):
+            await play.suspend(poll_interval=HOUR, conditions=(CONDITION,))
+            dispatch = play.scene.kernel.dispatch
+            look = replace(resume(play, run_id, CheckNow()), idempotency_key="key")
+            assert await dispatch(look) == StageResumed(RunState.RUNNING)
+            offer = await play.offer()
+            assert await dispatch(look) == StageResumed(RunState.RUNNING, replayed=True)
+            other = await dispatch(replace(resume(play, run_id, completed("yes")), idempotency_key="key"))
+            assert isinstance(other, Rejection)
+            assert other.reason is Reason.REQUEST_ID_REUSED
+            too_long = await dispatch(replace(look, idempotency_key="k" * (REQUEST_ID_LENGTH_MAX + 1)))
+            assert isinstance(too_long, Rejection)
+            assert too_long.violations[0].field == "request_id"
+            assert (await play.scene.report(offer, StillWaiting())).disposition is Disposition.RECORDED
+
+    async def test_what_ended_a_wait_may_be_told_again_after_a_rerun(self) -> None:
+        async with self.play("before", batch_stage()) as (play, run_id):
+            await play.scene.report(await play.offer(), completed())
+            await play.suspend(conditions=(CONDITION,))
+            await play.scene.kernel.dispatch(resume(play, run_id, completed("yes")))
+            await play.scene.kernel.dispatch(RerunRun("default", run_id, "before"))
+            again = await play.scene.kernel.dispatch(resume(play, run_id, completed("yes")))
+            assert again == StageResumed(RunState.RUNNING, replayed=True)
 
     async def test_a_stage_that_suspends_again_may_give_its_token_again(self) -> None:
         async with self.play(batch_stage()) as (play, run_id):

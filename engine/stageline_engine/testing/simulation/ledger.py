@@ -26,6 +26,7 @@ class Ledger:
         self._ended_by: dict[Key, Outcome] = {}
         self._recorded_token: dict[Key, UUID] = {}
         self._acted_on: set[Key] = set()
+        self._perhaps_returned: set[Key] = set()
 
     def acted(self) -> None:
         """Time or the outside may have ended any try or wait: by a new attempt, or the end of its stage."""
@@ -60,8 +61,12 @@ class Ledger:
         else:
             expected = (last.attempt, last.delivery + 1)
         retried = (last.attempt + 1, 1) if last is not None and key in self._acted_on else expected
-        assert (offer.attempt, offer.delivery) in (expected, retried)
+        allowed = {expected, retried}
+        if last is not None and key in self._perhaps_returned:
+            allowed.add((last.attempt, last.delivery))
+        assert (offer.attempt, offer.delivery) in allowed, (offer, allowed)
         self._acted_on.discard(key)
+        self._perhaps_returned.discard(key)
         assert offer.delivery <= DELIVERIES_PER_ATTEMPT_MAX
         assert last is None or offer.lease.lease_token != last.lease.lease_token
         self._last_offer[key] = offer
@@ -82,6 +87,20 @@ class Ledger:
             self._recorded_token[key] = token
         if isinstance(outcome, Completed) and not answer.note:
             self.outputs[key] = outcome.output
+
+    def reported_again(self, offer: JobOffer, outcome: Outcome, answer: JobReportRecorded) -> None:
+        """Takes in the answer to a report whose first answer was lost: it may have been recorded then."""
+        key, token = _key(offer), offer.lease.lease_token
+        last = self._last_offer.get(key)
+        live = last is not None and last.lease.lease_token == token and key not in self._ended_by
+        if answer.disposition is Disposition.ALREADY_RECORDED and self._recorded_token.get(key) != token:
+            doubtful = isinstance(outcome, Completed) and not outcome.output.isdigit()
+            recorded = JobReportRecorded(Disposition.RECORDED, "the note was lost" if doubtful else "")
+            self.reported(offer, outcome, recorded)
+        elif answer.disposition is Disposition.SUPERSEDED and isinstance(outcome, Returned) and live:
+            self._perhaps_returned.add(key)
+        else:
+            self.reported(offer, outcome, answer)
 
 
 def _key(offer: JobOffer) -> Key:

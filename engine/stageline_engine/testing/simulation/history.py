@@ -1,0 +1,352 @@
+"""One random history: what the world was told so far, and what must hold of the rows after every step of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from stageline_engine import commands
+from stageline_engine.commands import Completed, FlushOutbox, JobOffer, Outcome, Returned
+from stageline_engine.events import Annotation
+from stageline_engine.limits import PAGE_SIZE_MAX, SESSION_TIMEOUT
+from stageline_engine.model.run import RunState
+from stageline_engine.ports import ALL_STAGES, AnnotationFilter, LoadedRun, RunFilter
+from stageline_engine.testing.scene import Scene
+from stageline_engine.testing.simulation import invariants
+from stageline_engine.testing.simulation.choices import Choices
+from stageline_engine.testing.simulation.ledger import Ledger
+from stageline_engine.testing.simulation.moves import Move
+from stageline_engine.testing.simulation.workflows import NAMESPACES
+from stageline_engine.testing.simulation.world import Send, World, send_one
+
+ROUNDS_MAX = 60
+"""Rounds in which all that is open must come to an end: a few per stage would do."""
+
+
+class KnownRun(NamedTuple):
+    """A run that the world knows of."""
+
+    namespace: str
+    workflow_name: str
+
+
+class History:
+    """What the world knows, and the few calls that acts are made of.
+
+    Attributes:
+        world: The deployments.
+        runs: Every run that was ever acknowledged.
+        sessions: Every session, the newest last.
+        offers: Every job that was ever handed out.
+        ledger: What offers and acknowledgements mean for later ones.
+        cancelled: What was to be seen of each run when it was cancelled.
+        by_key: The first request and the run of each idempotency key.
+        tokens: Resume tokens, with the offer under which each was made.
+        used_tokens: How each used one ended its wait.
+        annotations: Ids of the remarks about each run.
+        skipped: Events that no sink was ever to be given.
+        at_once: Whether the answer that is being learnt is one of several at the same time.
+        checks: How many runs were checked against the invariants so far.
+    """
+
+    def __init__(self, world: World) -> None:
+        """Takes a world in which nothing has happened."""
+        self.world = world
+        self.runs: dict[UUID, KnownRun] = {}
+        self.sessions: list[UUID] = []
+        self.offers: list[JobOffer] = []
+        self.ledger = Ledger()
+        self.cancelled: dict[UUID, Any] = {}
+        self.by_key: dict[tuple[str, str], tuple[commands.CreateRun, UUID]] = {}
+        self.tokens: list[tuple[JobOffer, bytes]] = []
+        self.used_tokens: dict[bytes, Any] = {}
+        self.annotations: dict[UUID, set[str]] = {}
+        self.skipped: set[tuple[UUID, int]] = set()
+        self.at_once = False
+        self.checks = 0
+        self._namespaces: dict[UUID, str] = {}
+        self._serial = 0
+        self._seen: dict[UUID, LoadedRun] = {}
+        self._published = [invariants.Published() for _ in world.deployments]
+
+    # What acts are made of.
+
+    def new_key(self, purpose: str) -> str:
+        """An idempotency key that nobody has used."""
+        self._serial += 1
+        return f"{purpose}-{self._serial}"
+
+    def know(self, run_id: UUID, namespace: str, workflow_name: str) -> None:
+        """Takes in a run that was acknowledged."""
+        self.runs[run_id] = KnownRun(namespace, workflow_name)
+
+    def ended_runs(self) -> Sequence[UUID]:
+        """Runs that had ended when they were last looked at, bar cancelled ones."""
+        ended = (RunState.COMPLETED, RunState.FAILED)
+        return [run_id for run_id, loaded in self._seen.items() if loaded.run.state in ended]
+
+    def annotation(self, annotation_id: str) -> Annotation:
+        """A remark that nobody is told of."""
+        return Annotation(annotation_id, f"key.{annotation_id}", "1")
+
+    async def open_session(self, namespace: str) -> UUID:
+        """A worker connects."""
+        session_id = await self.world.same(lambda scene: scene.open_session(), namespace)
+        self.sessions.append(session_id)
+        self._namespaces[session_id] = namespace
+        return session_id
+
+    def plain(self, send: Send[Any], namespace: str = NAMESPACES[0], commits: int = 1) -> Move:
+        """A call from whose answer nothing follows, and which may be repeated at will."""
+
+        async def learn(answer: Any) -> None:
+            return
+
+        async def recover() -> None:
+            await self.world.same(send, namespace)
+
+        return Move(
+            send=send, learn=learn, namespace=namespace, recover=recover, repeatable=True, commits=commits
+        )
+
+    def lease(self, session_id: UUID, slots: int) -> Move:
+        """Leases to a session. Offers whose answer was lost are found among its leases and given back."""
+        namespace = self._namespaces[session_id]
+        workflows = self.world.workflows_of(namespace)
+
+        async def send(scene: Scene) -> Sequence[JobOffer]:
+            return await scene.lease(session_id, *workflows, slots=slots)
+
+        async def learn(offers: Sequence[JobOffer]) -> None:
+            assert len(offers) <= slots
+            self._take(offers)
+
+        async def recover() -> None:
+            await self._give_back_lost_offers([session_id])
+
+        return Move(send=send, learn=learn, namespace=namespace, recover=recover)
+
+    async def lease_now(self, session_id: UUID, slots: int) -> Sequence[JobOffer]:
+        """Leases to a session, for acts that do something with what was leased."""
+        move = self.lease(session_id, slots)
+        offers: Sequence[JobOffer] = await self.world.same(move.send, move.namespace)
+        await move.learn(offers)
+        return offers
+
+    def some_demands(self, choose: Choices) -> Sequence[tuple[UUID, int]]:
+        """Sessions among the newest with slots for what a report makes ready; often none."""
+        slots = choose.number(0, 3)
+        return [(session_id, slots) for session_id in self.sessions[-2:] if slots]
+
+    def report(
+        self, reports: Sequence[tuple[JobOffer, Outcome]], demands: Sequence[tuple[UUID, int]]
+    ) -> Move:
+        """Reports in one batch; what it makes ready is handed to the sessions that have slots."""
+
+        async def send(scene: Scene) -> Any:
+            wanted = [
+                scene.demand(session_id, *self.world.workflows_of(self._namespaces[session_id]), slots=slots)
+                for session_id, slots in demands
+            ]
+            dispatched = await scene.report_many(*reports, demands=wanted)
+            return list(dispatched.results), dispatched.effects
+
+        async def learn(answer: Any) -> None:
+            results, effects = answer
+            for (offer, outcome), result in zip(reports, results, strict=True):
+                self.ledger.reported(offer, outcome, result)
+            self._take(effects.offers)
+
+        async def recover() -> None:
+            results, effects = await self.world.same(send)
+            for (offer, outcome), result in zip(reports, results, strict=True):
+                self.ledger.reported_again(offer, outcome, result)
+            self._take(effects.offers)
+            await self._give_back_lost_offers([session_id for session_id, _ in demands])
+
+        return Move(send=send, learn=learn, recover=recover, repeatable=True)
+
+    def expire(self) -> Move:
+        """Acts on stages and runs that ran out of time."""
+
+        async def send(scene: Scene) -> Any:
+            return await send_one(scene, commands.ExpireDeadlines())
+
+        async def learn(expired: Any) -> None:
+            assert expired.next_deadline_at is None or expired.next_deadline_at > self.world.now
+            if expired.stages or expired.runs:
+                self.ledger.acted()
+
+        async def recover() -> None:
+            self.ledger.acted()
+            await learn(await self.world.same(send))
+
+        return Move(send=send, learn=learn, recover=recover, repeatable=True)
+
+    def refuse(self, event_type: str) -> None:
+        """Has the sinks refuse events of one type from now on; none where it is empty."""
+        for deployment in self.world.deployments:
+            deployment.sink.refuse = lambda event: event.type == event_type
+
+    def _take(self, offers: Sequence[JobOffer]) -> None:
+        for offer in offers:
+            assert self._namespaces[offer.lease.session_id] == offer.namespace  # I10
+            assert self.runs[offer.lease.run_id].namespace == offer.namespace
+            self.ledger.offered(offer)
+        self.offers += offers
+
+    async def _give_back_lost_offers(self, session_ids: Sequence[UUID]) -> None:
+        """As servers do: leases that nobody was told of go back at no cost."""
+        told = {offer.lease.lease_token for offer in self.offers}
+
+        async def held(scene: Scene) -> list[tuple[UUID, int, UUID]]:
+            return sorted(
+                [
+                    lease
+                    for session_id in session_ids
+                    for lease in await scene.backend.sessions.held_leases(session_id)
+                ]
+            )
+
+        for run_id, number, lease_token in await self.world.same(held):
+            if lease_token not in told:
+                command = commands.ReportJob(
+                    self.runs[run_id].namespace, run_id, number, lease_token, Returned(started=False)
+                )
+                answer = await self.world.same(lambda scene: send_one(scene, command))  # noqa: B023
+                assert answer.disposition is commands.Disposition.RECORDED
+
+    # What can be seen.
+
+    async def snapshot(self, run_id: UUID) -> Any:
+        """Everything that people see of a run."""
+
+        async def read(scene: Scene) -> Any:
+            return await scene.details(run_id), list(await scene.events(run_id))
+
+        return await self.world.same(read, self.runs[run_id].namespace)
+
+    async def rows(self) -> Mapping[UUID, LoadedRun]:
+        """The rows of every known run."""
+
+        async def read(scene: Scene) -> list[LoadedRun]:
+            async with scene.backend.persistence.begin() as work:
+                loaded = await work.load_runs(dict.fromkeys(self.runs, ALL_STAGES))
+            return [one._replace(stages=list(one.stages), jobs=list(one.jobs)) for one in loaded]
+
+        return {loaded.run.id: loaded for loaded in await self.world.same(read)}
+
+    async def annotation_ids(self, run_id: UUID) -> set[str]:
+        """Which remarks a run has."""
+
+        async def read(scene: Scene) -> Any:
+            which = AnnotationFilter(key_prefix="key.")
+            namespace = self.runs[run_id].namespace
+            return list(await scene.backend.queries.list_annotations(namespace, run_id, which, limit=100))
+
+        return {record.annotation.id for record in await self.world.same(read)}
+
+    async def check_annotations(self, run_id: UUID) -> None:
+        """Every acknowledged remark is there, and no other, unless others are on their way."""
+        stored, known = await self.annotation_ids(run_id), self.annotations[run_id]
+        assert stored >= known if self.at_once else stored == known
+
+    async def dead_letters(self) -> dict[UUID, int]:
+        """The event at which each stream stands that is dead-lettered."""
+
+        async def read(scene: Scene) -> Any:
+            queries = scene.backend.queries
+            return [
+                list(await queries.list_dead_letters(namespace, limit=PAGE_SIZE_MAX))
+                for namespace in NAMESPACES
+            ]
+
+        pages = await self.world.same(read)
+        return {letter.event.run_id: letter.event.sequence for page in pages for letter in page}
+
+    # What must hold.
+
+    async def check(self, *, everything: bool = False) -> None:
+        """Checks the invariants of every run that has changed since the last check, or of all."""
+        rows = await self.rows()
+        assert rows.keys() == self.runs.keys()  # I1: what was acknowledged is there
+        for run_id, loaded in rows.items():
+            if everything or self._seen.get(run_id) != loaded:
+                await self._check_run(run_id, loaded)
+                self._seen[run_id] = loaded
+        for deployment, published in zip(self.world.deployments, self._published, strict=True):
+            published.check(deployment.sink.taken, self.skipped)
+        await self._check_namespaces()
+
+    async def _check_run(self, run_id: UUID, loaded: LoadedRun) -> None:
+        self.checks += 1
+        details, events = snapshot = await self.snapshot(run_id)
+        workflow = self.world.workflows[self.runs[run_id]]
+        invariants.check_run(loaded, details, events, workflow)
+        assert self.cancelled.get(run_id, snapshot) == snapshot  # I6
+        for entry in details.stages:  # I1: an acknowledged report is committed
+            recorded = self.ledger.outputs.get((run_id, entry.stage.number))
+            assert recorded is None or entry.result.output == recorded.decode()
+
+    async def _check_namespaces(self) -> None:
+        """I10: a tenant's list has its own runs, all of them, and no other's."""
+
+        async def read(scene: Scene) -> list[list[UUID]]:
+            pages = [
+                await scene.backend.queries.list_runs(RunFilter(namespace), limit=PAGE_SIZE_MAX)
+                for namespace in NAMESPACES
+            ]
+            return [sorted(run.id for run in page.runs) for page in pages]
+
+        own = [
+            sorted(run_id for run_id, known in self.runs.items() if known.namespace == namespace)
+            for namespace in NAMESPACES
+        ]
+        assert await self.world.same(read) == own
+
+    async def finish(self) -> None:
+        """I8: with a worker alive, every run comes to its end, and every event to the sink."""
+        for _ in range(ROUNDS_MAX):
+            if all(loaded.run.state.terminal for loaded in (await self.rows()).values()):
+                break
+            self.world.advance(max(SESSION_TIMEOUT, timedelta(minutes=1)))
+            await self._work_off()
+            await self.check()
+        states = {loaded.run.state for loaded in (await self.rows()).values()}
+        assert states <= {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
+        await self.check(everything=True)
+        await self._publish_all()
+
+    async def _work_off(self) -> None:
+        sessions = [await self.open_session(namespace) for namespace in NAMESPACES]
+        for command in (commands.ClaimPendingRuns(), commands.PromoteJobs(), commands.ReapStaleLeases()):
+            await self.world.same(lambda scene: send_one(scene, command))  # noqa: B023
+        expiry = self.expire()
+        await expiry.learn(await self.world.same(expiry.send))
+        for session_id in sessions:
+            offers = await self.lease_now(session_id, 100)
+            done = [(offer, Completed(orjson.dumps(1))) for offer in offers]
+            if done:
+                report = self.report(done, ())
+                await report.learn(await self.world.same(report.send))
+
+    async def _publish_all(self) -> None:
+        self.refuse("")
+        self.world.advance(timedelta(hours=1))
+        await self.world.same(lambda scene: send_one(scene, commands.ReplayDeadLetters(limit=PAGE_SIZE_MAX)))
+        while (await self.world.same(send_flush)).published:
+            pass
+        for deployment, published in zip(self.world.deployments, self._published, strict=True):
+            published.check(deployment.sink.taken, self.skipped)
+            for run_id, loaded in (await self.rows()).items():
+                last = published.last.get(run_id, 0)
+                while (run_id, last + 1) in self.skipped:
+                    last += 1
+                assert last == loaded.run.event_sequence
+
+
+async def send_flush(scene: Scene) -> Any:
+    """Publishes what is due."""
+    return await scene.kernel.dispatch(FlushOutbox(50))
