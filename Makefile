@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 RUN := $(BIN)/python
 # Folders of hand-written Python that exist so far.
-SOURCES := $(wildcard engine server worker_sdk migrations cli conformance tests tools examples benchmarks)
+SOURCES := $(wildcard engine server worker_sdk migrations local cli conformance tests tools examples benchmarks)
 # Each of these writes one page of docs/, and with --check says whether the page is fresh.
 PAGE_GENERATORS := $(wildcard tools/draw_*.py tools/document_*.py)
 # More arguments for pytest: make test ARGS='-k lease -x'

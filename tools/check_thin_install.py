@@ -22,6 +22,7 @@ PACKAGES = (
     "stageline_cli",
     "stageline_conformance",
     "stageline_engine",
+    "stageline_local",
     "stageline_migrations",
     "stageline_sdk",
     "stageline_server",
@@ -33,7 +34,8 @@ FORBIDDEN_LIBRARIES = frozenset(
 )
 # What of ours lies in the wheel, inert, and must not be loaded by the SDK.
 FORBIDDEN_PACKAGES = frozenset(
-    {"stageline_cli", "stageline_conformance", "stageline_engine", "stageline_migrations", "stageline_server"}
+    {"stageline_cli", "stageline_conformance", "stageline_engine", "stageline_local"}
+    | {"stageline_migrations", "stageline_server"}
 )
 
 REPORT = """

@@ -19,23 +19,14 @@ from stageline.v1 import (
     worker_service_pb2,
     workflow_service_pb2,
 )
-from stageline.v1 import admin_service_pb2_grpc as admin_grpc
-from stageline.v1 import event_service_pb2_grpc as event_grpc
-from stageline.v1 import run_service_pb2_grpc as run_grpc
-from stageline.v1 import worker_service_pb2_grpc as worker_grpc
-from stageline.v1 import workflow_service_pb2_grpc as workflow_grpc
 from stageline_engine import limits
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.ports import Ports
 from stageline_server.health import HealthMonitor
-from stageline_server.registration import register
-from stageline_server.services.admin import KEEPALIVE_INTERVAL_MIN, AdminService
-from stageline_server.services.events import EventService
-from stageline_server.services.runs import RunService
-from stageline_server.services.workflows import WorkflowService
+from stageline_server.services.admin import KEEPALIVE_INTERVAL_MIN
+from stageline_server.services.catalogue import add_services
 from stageline_server.settings import Settings
 from stageline_server.shutdown import Shutdown
-from stageline_server.streams.service import WorkerServicer
 
 _log = logging.getLogger(__name__)
 
@@ -82,18 +73,13 @@ class Application:
         self.health = HealthMonitor(ports.queries, self.shutdown, SERVICES, settings.health_interval)
         self.address = ""
         self._server = grpc.aio.server(options=_options())
-        self._add_services(ports)
+        self._add_services()
 
-    def _add_services(self, ports: Ports) -> None:
-        server, plane = self._server, self.plane
-        register(server, WorkflowService(ports), workflow_grpc.add_WorkflowServiceServicer_to_server)
-        register(server, RunService(plane, self.shutdown), run_grpc.add_RunServiceServicer_to_server)
-        register(server, WorkerServicer(plane), worker_grpc.add_WorkerServiceServicer_to_server)
-        register(server, EventService(plane), event_grpc.add_EventServiceServicer_to_server)
-        register(server, AdminService(plane), admin_grpc.add_AdminServiceServicer_to_server)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health.service, server)
+    def _add_services(self) -> None:
+        add_services(self._server, self.plane, self.shutdown)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.service, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
+        reflection.enable_server_reflection(names, self._server)
 
     async def start(self) -> str:
         """Listens and serves.

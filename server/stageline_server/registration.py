@@ -22,11 +22,11 @@ class Unreadable:
         self.reason = reason
 
 
-def register(server: grpc.aio.Server, servicer: Servicer, add: AddToServer[Servicer]) -> None:
+def register(server: Any, servicer: Servicer, add: AddToServer[Servicer]) -> None:
     """Adds a service to a server.
 
     Args:
-        server: Not yet started.
+        server: Not yet started; it takes handlers as a gRPC server does.
         servicer: The service; methods that it does not override are answered with METHOD_NOT_SERVED.
         add: The generated function that knows its methods.
     """
@@ -36,7 +36,7 @@ def register(server: grpc.aio.Server, servicer: Servicer, add: AddToServer[Servi
 class _Registrar(Generic[Servicer]):
     """What the generated function takes for the server: it changes the handlers on their way."""
 
-    def __init__(self, server: grpc.aio.Server, servicer: Servicer) -> None:
+    def __init__(self, server: Any, servicer: Servicer) -> None:
         self._server = server
         self._type = type(servicer)
 

@@ -15,7 +15,7 @@ from stageline_engine.adapters.postgres import (
     PostgresSessions,
     PostgresTransport,
 )
-from stageline_engine.adapters.system import SystemClock, SystemIds
+from stageline_engine.adapters.system import SystemClock, SystemIds, SystemScheduler
 from stageline_engine.ports import BlobStore
 from stageline_server.dispatch.ports import Ports
 from stageline_server.settings import PREFIX, Settings, SettingsError
@@ -54,6 +54,7 @@ async def postgres_ports(settings: Settings, dsn: str) -> AsyncIterator[Ports]:
             blobs=blobs,
             transport=PostgresTransport(database),
             clock=clock,
+            scheduler=SystemScheduler(clock),
             ids=SystemIds(),
         )
 
@@ -82,7 +83,7 @@ def blob_store(settings: Settings) -> BlobStore:
 
 def memory_ports() -> Ports:
     """Makes ports in memory: nothing outlives the process."""
-    store = MemoryStore()
+    store, clock = MemoryStore(), SystemClock()
     return Ports(
         persistence=store.persistence,
         registry=store.registry,
@@ -91,6 +92,7 @@ def memory_ports() -> Ports:
         logs=store.logs,
         blobs=MemoryBlobStore(),
         transport=store.transport,
-        clock=SystemClock(),
+        clock=clock,
+        scheduler=SystemScheduler(clock),
         ids=SystemIds(),
     )

@@ -1,10 +1,13 @@
 """The sources of time, ids and events that ship conform."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
-from stageline_engine.adapters.system import SystemClock, SystemIds
+from stageline_engine.adapters.system import NoopScheduler, SystemClock, SystemIds, SystemScheduler
 from stageline_engine.testing import CollectingSink, SequentialIds, VirtualClock, conformance
+from stageline_engine.testing.conformance.sources import PassTime
 
 
 class TestVirtualClock(conformance.ClockConformance):
@@ -17,6 +20,37 @@ class TestSystemClock(conformance.ClockConformance):
     @asynccontextmanager
     async def clock(self) -> AsyncIterator[SystemClock]:
         yield SystemClock()
+
+
+class TestVirtualScheduler(conformance.SchedulerConformance):
+    @asynccontextmanager
+    async def scheduler(self) -> AsyncIterator[tuple[VirtualClock, VirtualClock, PassTime]]:
+        clock = VirtualClock()
+
+        async def advance(step: timedelta) -> None:
+            await asyncio.sleep(0)  # who waits has begun to
+            clock.advance(step)
+
+        yield clock, clock, advance
+
+
+class TestSystemScheduler(conformance.SchedulerConformance):
+    @asynccontextmanager
+    async def scheduler(self) -> AsyncIterator[tuple[SystemScheduler, SystemClock, PassTime]]:
+        async def by_itself(_: timedelta) -> None:
+            return
+
+        clock = SystemClock()
+        yield SystemScheduler(clock), clock, by_itself
+
+
+async def test_a_host_without_timers_is_never_woken() -> None:
+    clock = VirtualClock()
+    waiting = asyncio.create_task(NoopScheduler().wait_until(clock.now()))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
 
 
 class TestSystemIds(conformance.IdConformance):

@@ -14,6 +14,7 @@ SHIPPED = (
     "server/stageline_server",
     "worker_sdk/stageline_sdk",
     "migrations/stageline_migrations",
+    "local/stageline_local",
     "cli/stageline_cli",
     "conformance/stageline_conformance",
 )

@@ -16,7 +16,7 @@ class ClientBase:
 
     def __init__(
         self,
-        address: str | None = None,
+        address: str | Connection | None = None,
         *,
         namespace: str = NAMESPACE_DEFAULT,
         token: str | None = None,
@@ -27,8 +27,8 @@ class ClientBase:
         """Make a client; nothing is sent yet.
 
         Args:
-            address: `host:port`, or `https://host:port` for an encrypted connection. Default: the environment's
-                STAGELINE_ADDRESS, else 127.0.0.1:7460.
+            address: `host:port`, or `https://host:port` for an encrypted connection; or the connection of a local host.
+                Default: the environment's STAGELINE_ADDRESS, else 127.0.0.1:7460.
             namespace: The tenant whose workflows and runs are meant.
             token: Who you are, to a server that asks. Default: the environment's STAGELINE_TOKEN, else none.
             call_timeout: The longest one try of a call may take. Default 30 seconds.

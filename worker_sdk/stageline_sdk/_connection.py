@@ -40,8 +40,8 @@ class Connection:
     token: str = ""
 
     @classmethod
-    def to(cls, address: str | None = None, token: str | None = None) -> "Connection":
-        """Return the connection to an address.
+    def to(cls, address: "str | Connection | None" = None, token: str | None = None) -> "Connection":
+        """Return the connection to an address; a connection is returned as it is.
 
         Args:
             address: `host:port`, or `https://host:port` for an encrypted connection. Default: the environment's
@@ -51,6 +51,8 @@ class Connection:
         Raises:
             ValueError: The address has no port, or another scheme.
         """
+        if isinstance(address, Connection):
+            return address
         address = address or os.environ.get("STAGELINE_ADDRESS") or ADDRESS_DEFAULT
         token = os.environ.get("STAGELINE_TOKEN", "") if token is None else token
         scheme, separator, rest = address.partition("://")

@@ -1,4 +1,4 @@
-"""A private event loop in a thread of its own, for code that has none."""
+"""A private event loop in a thread of its own, for code that has none or must not be held up by its own."""
 
 import asyncio
 import threading
@@ -26,6 +26,10 @@ class LoopThread:
         except BaseException:
             future.cancel()
             raise
+
+    async def call(self, awaitable: Awaitable[T]) -> T:
+        """Run a coroutine and wait for its result on the caller's own loop; cancelling the wait cancels it."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_await(awaitable), self._start()))
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         """Yield what an asynchronous iterator yields. It is closed with the returned one."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
-from stageline_sdk._connection import NAMESPACE_DEFAULT
+from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
 from stageline_sdk._portal import LoopThread
 from stageline_sdk.client import Client
 
@@ -46,7 +46,7 @@ class SyncClient:
 
     def __init__(
         self,
-        address: str | None = None,
+        address: str | Connection | None = None,
         *,
         namespace: str = NAMESPACE_DEFAULT,
         token: str | None = None,

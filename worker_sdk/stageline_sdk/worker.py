@@ -104,13 +104,13 @@ class Worker:
             drain_timeout=self.drain_timeout,
         )
 
-    async def run(self, address: str | None = None, *, token: str | None = None) -> None:
+    async def run(self, address: str | Connection | None = None, *, token: str | None = None) -> None:
         """Serve until `stop` is called. `async def` stages run on the loop that this is called on.
 
         When this is cancelled, jobs are stopped and handed back at once.
 
         Args:
-            address: `host:port`, or `https://host:port`. Default: the environment's STAGELINE_ADDRESS, else
+            address: `host:port`, or `https://host:port`; or the connection of a local host. Default: the environment's STAGELINE_ADDRESS, else
                 127.0.0.1:7460.
             token: Default: the environment's STAGELINE_TOKEN, else none.
 
@@ -133,7 +133,7 @@ class Worker:
                 await session.end()
                 self._session, self._is_stopped = None, False
 
-    def run_forever(self, address: str | None = None, *, token: str | None = None) -> None:
+    def run_forever(self, address: str | Connection | None = None, *, token: str | None = None) -> None:
         """Serve until SIGINT or SIGTERM, then finish what is held, or hand it back, within the drain's time.
 
         A second signal ends it at once, a third one as if there were no handler. For the arguments and errors see `run`. To be called on the main thread.

@@ -31,6 +31,7 @@ from stageline_engine.ports.queries import (
     StageDetails,
 )
 from stageline_engine.ports.registry import WorkflowRegistry
+from stageline_engine.ports.scheduler import Scheduler
 from stageline_engine.ports.sessions import SessionStore
 from stageline_engine.ports.sink import EventSink
 from stageline_engine.ports.transport import Hint, JobTransport
@@ -60,6 +61,7 @@ __all__ = [
     "RunFilter",
     "RunPage",
     "RunQueries",
+    "Scheduler",
     "Selection",
     "SessionStore",
     "StageDetails",

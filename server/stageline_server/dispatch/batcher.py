@@ -75,6 +75,11 @@ class Batcher(Background, Generic[Command, Result]):
         self.submit(command, lambda result: _settle(future, result))
         return await future
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is in flight."""
+        return self._idle.is_set()
+
     async def flushed(self) -> None:
         """Waits until nothing waits and nothing is in flight."""
         await self._idle.wait()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from stageline_engine.commands import ClaimPendingRuns, Command, Effects, ExpireDeadlines, PromoteJobs
@@ -10,7 +10,7 @@ from stageline_engine.kernel import Kernel
 from stageline_engine.ports import Clock
 from stageline_engine.rejections import Rejection
 
-PAUSE = timedelta(milliseconds=10)
+CONTENTION_PAUSE_SECONDS = 0.01
 """Wait before what is due is looked at again whose run was locked: about as long as the transaction that holds it."""
 
 Result = TypeVar("Result")
@@ -27,6 +27,7 @@ class DueStep:
         expired_runs: Runs whose time was over.
         again_at: When the next step is due; None while nothing waits for a time.
         more: Whether something is due already.
+        contended: Whether it is due still since its run was locked: look again after a short pause.
     """
 
     promoted: int
@@ -35,6 +36,7 @@ class DueStep:
     expired_runs: int
     again_at: datetime | None
     more: bool
+    contended: bool = False
 
 
 class DueWork:
@@ -68,9 +70,16 @@ class DueWork:
         )
         waits = (promoted.next_available_at, claimed.next_start_at, expired.next_deadline_at)
         next_at = min((moment for moment in waits if moment is not None), default=None)
-        more = full or (next_at is not None and next_at <= now)
-        again_at = now if full else now + PAUSE if more else next_at
-        return DueStep(promoted.promoted, len(claimed.run_ids), expired.stages, expired.runs, again_at, more)
+        locked = not full and next_at is not None and next_at <= now
+        return DueStep(
+            promoted.promoted,
+            len(claimed.run_ids),
+            expired.stages,
+            expired.runs,
+            again_at=now if full else next_at,
+            more=full or locked,
+            contended=locked,
+        )
 
     async def _dispatch(self, command: Command[Result]) -> Result:
         dispatched = await self._kernel.dispatch_many([command])

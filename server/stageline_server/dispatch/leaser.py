@@ -50,6 +50,11 @@ class Leaser(Background):
         if self._hot:
             self._wake.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job waits, as far as hints tell."""
+        return not self._hot
+
     async def _run(self) -> None:
         self._wake.set()
         while True:

@@ -41,7 +41,7 @@ from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.announcer import Announcer
 from stageline_server.dispatch.background import Background
 from stageline_server.dispatch.batcher import Batcher, Done
-from stageline_server.dispatch.due import DueWork
+from stageline_server.dispatch.due import CONTENTION_PAUSE_SECONDS, DueWork
 from stageline_server.dispatch.housekeeping import Housekeeping
 from stageline_server.dispatch.hub import WatchHub
 from stageline_server.dispatch.leaser import Leaser
@@ -80,7 +80,7 @@ class ControlPlane:
         self.leaser = Leaser(self.sessions, self._lease, batch_max=self.settings.batch_max)
         self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=self.settings.batch_max)
         self._announcer = Announcer(ports.transport)
-        self._alarm = Alarm(self._take_what_is_due, ports.clock, name="what is due")
+        self._alarm = Alarm(self._take_what_is_due, ports.clock, ports.scheduler, name="what is due")
         self.housekeeping = Housekeeping(self)
         self._listener = Listener(ports.transport, self._take)
         reports = ReportCommits(self._commit_reports_once, self._look_at_everything)
@@ -130,6 +130,13 @@ class ControlPlane:
     async def flushed(self) -> None:
         """Waits until every command that has been taken is answered."""
         await asyncio.gather(*(batcher.flushed() for batcher in self._batchers))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is done and nothing can be, until time passes or somebody asks for something."""
+        works = any(session.held for session in self.sessions.all()) or not self.leaser.is_idle
+        commits = not all(batcher.is_idle for batcher in self._batchers)
+        return self._alarm.is_settled and not works and not commits
 
     async def stop(self) -> None:
         """Ends all work at once. Leases and runs live on in the database."""
@@ -232,6 +239,8 @@ class ControlPlane:
 
     async def _take_what_is_due(self) -> datetime | None:
         step = await self.due_work.step()
+        if step.contended:
+            await asyncio.sleep(CONTENTION_PAUSE_SECONDS)
         return step.again_at
 
     def carry_out(self, effects: Effects, reservation: Reservation | None = None) -> None:

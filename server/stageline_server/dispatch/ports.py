@@ -10,6 +10,7 @@ from stageline_engine.ports import (
     LogStore,
     Persistence,
     RunQueries,
+    Scheduler,
     SessionStore,
     WorkflowRegistry,
 )
@@ -27,4 +28,5 @@ class Ports:
     blobs: BlobStore
     transport: JobTransport
     clock: Clock
+    scheduler: Scheduler
     ids: IdSource

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from stageline_engine.errors import EngineError
-from stageline_engine.ports import Clock
+from stageline_engine.ports import Clock, Scheduler
 from stageline_server.dispatch.background import Background
 
 _log = logging.getLogger(__name__)
@@ -18,11 +18,14 @@ FAILURE_PAUSE_SECONDS = 0.5
 class Alarm(Background):
     """Calls a step at the earliest time that it was set to. The step says when it wants to be called next."""
 
-    def __init__(self, step: Callable[[], Awaitable[datetime | None]], clock: Clock, *, name: str) -> None:
-        """Takes the step, which is also called once at the start."""
+    def __init__(
+        self, step: Callable[[], Awaitable[datetime | None]], clock: Clock, scheduler: Scheduler, *, name: str
+    ) -> None:
+        """Takes the step, which is also called once at the start, and what wakes at a time of the clock."""
         super().__init__(name)
         self._step = step
         self._clock = clock
+        self._scheduler = scheduler
         self._next: datetime | None = None
         self._changed = asyncio.Event()
 
@@ -32,6 +35,11 @@ class Alarm(Background):
             self._next = moment
             self._changed.set()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it waits for the time that was set last, and not for an earlier idea of it."""
+        return not self._changed.is_set()
+
     async def _run(self) -> None:
         while True:
             self._next = None
@@ -39,7 +47,8 @@ class Alarm(Background):
                 wanted = await self._step()
             except EngineError:
                 _log.warning("%s failed; trying again", self.name, exc_info=True)
-                wanted = self._clock.now() + timedelta(seconds=FAILURE_PAUSE_SECONDS)
+                await asyncio.sleep(FAILURE_PAUSE_SECONDS)
+                continue
             if wanted is not None:
                 self.set_no_later_than(wanted)
             await self._wait()
@@ -48,13 +57,22 @@ class Alarm(Background):
         """Waits for the time that is set, which may be set earlier meanwhile."""
         while True:
             self._changed.clear()
-            left = None if self._next is None else (self._next - self._clock.now()).total_seconds()
-            if left is not None and left <= 0:
+            if self._next is None:
+                await self._changed.wait()
+            elif self._next <= self._clock.now() or await self._reached(self._next):
                 return
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                return
+
+    async def _reached(self, moment: datetime) -> bool:
+        """Waits for a time; False where an earlier one was set before it came."""
+        due = asyncio.ensure_future(self._scheduler.wait_until(moment))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({due, changed}, return_when=asyncio.FIRST_COMPLETED)
+            return due.done()
+        finally:
+            due.cancel()
+            changed.cancel()
+            await asyncio.gather(due, changed, return_exceptions=True)
 
 
 class Loop(Background):

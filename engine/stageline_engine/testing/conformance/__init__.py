@@ -21,7 +21,12 @@ from stageline_engine.testing.conformance.reruns import (
     RerunConformance,
 )
 from stageline_engine.testing.conformance.sessions import SessionConformance
-from stageline_engine.testing.conformance.sources import ClockConformance, IdConformance, SinkConformance
+from stageline_engine.testing.conformance.sources import (
+    ClockConformance,
+    IdConformance,
+    SchedulerConformance,
+    SinkConformance,
+)
 from stageline_engine.testing.conformance.timeouts import TimeoutConformance
 from stageline_engine.testing.conformance.transactions import TransactionConformance
 from stageline_engine.testing.conformance.transport import TransportConformance
@@ -48,7 +53,7 @@ SUITES: tuple[type[Conformance], ...] = (
     TransactionConformance,
     TransportConformance,
 )
-"""Those of the stores: an adapter conforms when every one passes. Blob stores, clocks, ids and sinks have suites of their own."""
+"""Those of the stores: an adapter conforms when every one passes. Blob stores, clocks, schedulers, ids and sinks have suites of their own."""
 
 __all__ = [
     "SUITES",
@@ -68,6 +73,7 @@ __all__ = [
     "RegistryConformance",
     "RepairConformance",
     "RerunConformance",
+    "SchedulerConformance",
     "SessionConformance",
     "SinkConformance",
     "TimeoutConformance",

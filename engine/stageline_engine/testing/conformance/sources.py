@@ -1,16 +1,24 @@
 """What clocks, sources of ids and event sinks must do. These stand alone: each suite is given the port itself."""
 
+import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import RFC_4122
 
-from stageline_engine.ports import Clock, EventSink, IdSource
+from stageline_engine.ports import Clock, EventSink, IdSource, Scheduler
 from stageline_engine.records import EventRow
 from stageline_engine.testing.clock import EPOCH
 from stageline_engine.testing.ids import SequentialIds
 
 SAMPLES = 1000
+
+SOON = timedelta(milliseconds=20)
+"""A wait of the suites; on a clock that nobody moves it takes this long."""
+
+PassTime = Callable[[timedelta], Awaitable[None]]
+"""Makes time pass, or returns at once where it passes by itself."""
 
 
 class ClockConformance(ABC):
@@ -34,6 +42,45 @@ class ClockConformance(ABC):
             before = clock.now()
             await clock.refresh()
             assert abs(clock.now() - before) < timedelta(hours=1)
+
+
+class SchedulerConformance(ABC):
+    """Whoever waits for a time is woken when the clock has reached it, and not before."""
+
+    @abstractmethod
+    def scheduler(self) -> AbstractAsyncContextManager[tuple[Scheduler, Clock, PassTime]]:
+        """Yields a scheduler, its clock, and what makes time pass. Called once for each test."""
+
+    async def test_who_waits_is_woken_when_the_time_has_come(self) -> None:
+        async with self.scheduler() as (scheduler, clock, pass_time):
+            moment = clock.now() + SOON
+            waiting = asyncio.create_task(scheduler.wait_until(moment))
+            await pass_time(SOON)
+            await waiting
+            assert clock.now() >= moment
+
+    async def test_a_time_that_has_come_is_not_waited_for(self) -> None:
+        async with self.scheduler() as (scheduler, clock, _):
+            await scheduler.wait_until(clock.now() - SOON)
+
+    async def test_the_earlier_of_two_is_woken_and_the_other_waits_on(self) -> None:
+        async with self.scheduler() as (scheduler, clock, pass_time):
+            now = clock.now()
+            later = asyncio.create_task(scheduler.wait_until(now + timedelta(days=1)))
+            sooner = asyncio.create_task(scheduler.wait_until(now + SOON))
+            await pass_time(SOON)
+            await sooner
+            assert not later.done()
+            later.cancel()
+
+    async def test_a_wait_may_be_given_up(self) -> None:
+        async with self.scheduler() as (scheduler, clock, pass_time):
+            given_up = asyncio.create_task(scheduler.wait_until(clock.now() + SOON))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            await asyncio.gather(given_up, return_exceptions=True)
+            await pass_time(SOON)
+            await scheduler.wait_until(clock.now())
 
 
 class IdConformance(ABC):

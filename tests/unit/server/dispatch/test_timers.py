@@ -33,7 +33,7 @@ class Steps:
 @asynccontextmanager
 async def ringing() -> AsyncIterator[tuple[Alarm, Steps, VirtualClock]]:
     steps, clock = Steps(), VirtualClock()
-    alarm = Alarm(steps, clock, name="test")
+    alarm = Alarm(steps, clock, clock, name="test")
     alarm.start()
     await steps.next()
     yield alarm, steps, clock
@@ -67,7 +67,19 @@ async def test_the_earliest_time_counts() -> None:
         alarm.set_no_later_than(clock.now() + 2 * HOUR)
         await settle()
         assert steps.begun.empty()
-        alarm.set_no_later_than(clock.now() + timedelta(milliseconds=1))
+        alarm.set_no_later_than(clock.now() + HOUR / 2)
+        clock.advance(HOUR / 2)
+        await steps.next()
+
+
+async def test_it_rings_when_its_time_comes_and_not_before() -> None:
+    async with ringing() as (_, steps, clock):
+        steps.answers.put_nowait(clock.now() + HOUR)
+        await settle()
+        clock.advance(HOUR - timedelta(microseconds=1))
+        await settle()
+        assert steps.begun.empty()
+        clock.advance(timedelta(microseconds=1))
         await steps.next()
 
 
