@@ -9,7 +9,8 @@ from stageline_engine import limits, payloads
 from stageline_engine.commands import CreateRun
 from stageline_engine.decide.create import AcceptedRun
 from stageline_engine.events import Annotation
-from stageline_engine.model.definition import RegisteredWorkflow
+from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
+from stageline_engine.model.stored_payload import StoredPayload
 from stageline_engine.rejections import FieldViolation, Reason, Rejection, out_of_limits
 
 
@@ -23,13 +24,9 @@ def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Re
     wrong = (*_field_violations(command),)
     if wrong:
         return out_of_limits(wrong)
-    value = payloads.parse(command.input, "input")
-    if isinstance(value, Rejection):
-        return value
-    wrong = payloads.violations(workflow.definition.input_schema, value, "input")
-    if wrong:
-        message = f"The input of workflow {command.workflow_name} breaks its schema in {len(wrong)} place(s)."
-        return Rejection(Reason.INVALID_INPUT, message, {"workflow_name": command.workflow_name}, wrong)
+    refusal = _input_refusal(command.input, workflow.definition)
+    if refusal is not None:
+        return refusal
     config = merged_config(command.config, workflow)
     if isinstance(config, Rejection):
         return config
@@ -42,6 +39,22 @@ def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Re
         command.annotations,
         command.start_at,
     )
+
+
+def _input_refusal(given: bytes, definition: WorkflowDefinition) -> Rejection | None:
+    if isinstance(given, StoredPayload):
+        return payloads.check_stored(given, "input")
+    value = payloads.parse(given, "input")
+    return value if isinstance(value, Rejection) else input_refusal(definition, value)
+
+
+def input_refusal(definition: WorkflowDefinition, value: Any) -> Rejection | None:
+    """Says why a parsed input breaks its workflow's schema; None where it does not."""
+    wrong = payloads.violations(definition.input_schema, value, "input")
+    if not wrong:
+        return None
+    message = f"The input of workflow {definition.name} breaks its schema in {len(wrong)} place(s)."
+    return Rejection(Reason.INVALID_INPUT, message, {"workflow_name": definition.name}, wrong)
 
 
 def merged_config(config: bytes, workflow: RegisteredWorkflow) -> str | Rejection:

@@ -27,8 +27,10 @@ from stageline_engine.handlers.report import report_jobs, report_progress
 from stageline_engine.handlers.rerun import rerun_runs
 from stageline_engine.handlers.resume import resume_stages
 from stageline_engine.handlers.runs import cancel_runs, transition_runs
+from stageline_engine.payload_store import PayloadStore
 from stageline_engine.ports import Clock, EventSink, IdSource, Persistence, WorkflowRegistry
 from stageline_engine.rejections import Rejection
+from stageline_engine.settling import unchecked
 from stageline_engine.workspace import Workspace
 
 Handler = Callable[[Batch, Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -79,6 +81,7 @@ class Kernel:
         clock: Clock,
         ids: IdSource,
         sink: EventSink | None = None,
+        payloads: PayloadStore | None = None,
     ) -> None:
         """Takes the ports.
 
@@ -88,12 +91,15 @@ class Kernel:
             clock: The one source of time.
             ids: The source of ids, secrets and chance.
             sink: Where ``outbox.flush`` puts events; without one it leaves them unpublished.
+            payloads: Where payloads over the inline limit go, and what references are looked up in; without it both are
+                refused.
         """
         self._persistence = persistence
         self._registry = registry
         self._clock = clock
         self._ids = ids
         self._sink = sink
+        self._payloads = payloads
 
     async def dispatch_many(
         self, batch: Sequence[commands.Command[Result]], demands: Sequence[commands.LeaseDemand] = ()
@@ -109,16 +115,19 @@ class Kernel:
             The results and the effects, after the commit.
 
         Raises:
-            StorageUnavailableError: The database is away. The batch may or may not have been committed; every command
+            StorageUnavailableError: The database, or the store of a large payload, is away. The batch may or may not have been committed; every command
                 is safe to send again with its key or token.
             ConcurrentChangeError: Rows kept changing under the batch; nothing was written.
         """
         for tries_left in reversed(range(CONFLICT_RETRIES_MAX)):
             try:
+                if self._payloads is not None:
+                    batch = await self._payloads.settle_many(batch)
                 return await self._dispatch(batch, demands)
             except ConcurrentChangeError:
                 if not tries_left:
                     raise
+                batch = [unchecked(command) for command in batch]
         raise AssertionError("unreachable")
 
     async def _dispatch(

@@ -124,7 +124,20 @@ SCHEMA_BYTES_MAX = 128 * 1024
 """One JSON Schema of a definition."""
 
 PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
-"""One payload that is passed by reference."""
+"""One payload that is passed by reference: it is parsed as a whole, to be held to its schema."""
+
+PAYLOAD_GRACE = timedelta(days=1)
+"""How long a payload is kept that no run refers to: a worker that could not report at once still finds it."""
+
+UPLOAD_TIME_MAX = timedelta(days=1)
+"""An upload that has not ended by then is of a process that died; its bytes are removed."""
+
+ARTIFACT_BYTES_MAX = 5 * 1024 * 1024 * 1024
+"""One artifact. It is streamed and never held in memory; the limit keeps one mistake from filling a disk."""
+
+ARTIFACT_KEY_LENGTH_MAX = 512
+CONTENT_TYPE_LENGTH_MAX = 127
+"""An artifact's name is part of an index; a media type has at most 127 characters before and after its slash."""
 
 LOG_LINES_PER_SECOND_MAX = 1000
 """Log lines a second of one session; a worker drops those beyond and says how many."""

@@ -12,6 +12,7 @@ import orjson
 
 from stageline_engine.limits import PAYLOAD_INLINE_BYTES_MAX, PAYLOAD_NESTING_MAX
 from stageline_engine.model.definition import StageDefinition
+from stageline_engine.model.stored_payload import StoredPayload
 from stageline_engine.rejections import FieldViolation, Reason, Rejection
 
 VIOLATIONS_MAX = 50
@@ -48,13 +49,42 @@ def parse(payload: bytes, field: str, bytes_max: int = PAYLOAD_INLINE_BYTES_MAX)
 
 def check_state(state: bytes) -> Rejection | None:
     """Says why a suspended stage's state cannot be kept; None where it can."""
+    if isinstance(state, StoredPayload):
+        return check_stored(state, "state")
     value = parse(state, "state")
     return value if isinstance(value, Rejection) else None
 
 
+def check_stored(payload: StoredPayload, field: str) -> Rejection | None:
+    """Says why a payload that is stored apart cannot be accepted; None where it can."""
+    return payload.refusal if payload.checked else not_stored(payload, field)
+
+
+def not_stored(payload: StoredPayload, field: str) -> Rejection:
+    """The rejection of a reference to bytes that are not stored, or not where the command may refer to them."""
+    digest = payload.sha256.hex()
+    return Rejection(
+        Reason.PAYLOAD_NOT_FOUND,
+        f"{field} refers to {payload.size_bytes} bytes that are not stored. Upload them first.",
+        {"field": field, "sha256": digest},
+        (FieldViolation(field, f"no stored bytes with SHA-256 {digest}"),),
+    )
+
+
+def mismatched(field: str, expected: str, actual: str) -> Rejection:
+    """The rejection of bytes that are not those that were announced."""
+    facts = {"field": field, "expected": expected, "actual": actual}
+    return Rejection(
+        Reason.PAYLOAD_MISMATCH,
+        f"{field} has {actual}, but {expected} was announced. Send the bytes again.",
+        facts,
+        (FieldViolation(field, f"{actual}, announced {expected}"),),
+    )
+
+
 def too_large(field: str, size: int, bytes_max: int) -> Rejection:
     """The rejection of a payload over its limit."""
-    message = f"{field} has {size} bytes; at most {bytes_max} are taken inline. Pass large data by reference."
+    message = f"{field} has {size} bytes; at most {bytes_max} are taken here. Pass larger data by reference."
     return Rejection(
         Reason.PAYLOAD_TOO_LARGE,
         message,
@@ -143,14 +173,23 @@ def _violations(schema: str, value: Any, field: str) -> Iterator[FieldViolation]
 
 
 def _shortened(message: str, length_max: int = 300) -> str:
-    return message if len(message) <= length_max else f"{message[:length_max]}… ({len(message)} characters)"
+    """A message begins with the value, which may be large, and ends with what is wrong with it: both ends are kept."""
+    if len(message) <= length_max:
+        return message
+    half = length_max // 2
+    return f"{message[:half]}…{message[-half:]} ({len(message)} characters)"
 
 
 def check_output(stage: StageDefinition, output: bytes) -> Rejection | None:
     """Says why a stage's output cannot be accepted: its size, its syntax, or its schema. None where it can."""
+    if isinstance(output, StoredPayload):
+        return check_stored(output, "output")
     value = parse(output, "output")
-    if isinstance(value, Rejection):
-        return value
+    return value if isinstance(value, Rejection) else output_refusal(stage, value)
+
+
+def output_refusal(stage: StageDefinition, value: Any) -> Rejection | None:
+    """Says why a parsed output breaks its stage's schema; None where it does not."""
     wrong = violations(stage.output_schema, value, "output")
     if not wrong:
         return None

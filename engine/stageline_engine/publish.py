@@ -14,6 +14,7 @@ from stageline_engine import events
 from stageline_engine.apply.focus import Focus
 from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
 from stageline_engine.model.run import RunRow
+from stageline_engine.model.stored_payload import is_reference
 
 Published = tuple[str, dict[str, Any]]
 
@@ -66,7 +67,9 @@ def _run_completed(event: events.RunCompleted, before: Focus, now: datetime) -> 
 
 def _output(outputs: Mapping[str, str] | None) -> dict[str, Any]:
     """The run's output as JSON: of a single stage its own, of several an object by stage id."""
-    if outputs is None or sum(len(text.encode()) for text in outputs.values()) > EVENT_OUTPUT_BYTES_MAX:
+    if outputs is None or any(map(is_reference, outputs.values())):
+        return {"output_omitted": True}
+    if sum(len(text.encode()) for text in outputs.values()) > EVENT_OUTPUT_BYTES_MAX:
         return {"output_omitted": True}
     fragments = {stage_id: orjson.Fragment(text) for stage_id, text in outputs.items()}
     return {"output": next(iter(fragments.values())) if len(fragments) == 1 else fragments}

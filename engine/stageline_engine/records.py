@@ -99,6 +99,32 @@ class AnnotationRecord:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PayloadUse:
+    """A run's reference to a payload that is stored apart."""
+
+    run_id: UUID
+    sha256: bytes
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactsSuperseded:
+    """Artifacts that a rerun takes away: of stages from a number on, of generations before the new one.
+
+    Attributes:
+        run_id: The run.
+        first_stage_number: The first stage that runs again.
+        generation: The new one.
+        at: When.
+    """
+
+    run_id: UUID
+    first_stage_number: int
+    generation: int
+    at: datetime
+
+
 JobKey = tuple[UUID, int]
 """(run id, stage number): the key of a stage execution and of its job."""
 
@@ -124,3 +150,5 @@ class ChangeSet:
     resume_tokens_used: list[ResumeToken] = field(default_factory=list)
     annotations: list[AnnotationRecord] = field(default_factory=list)
     configs: list[tuple[UUID, str]] = field(default_factory=list)
+    payload_uses: list[PayloadUse] = field(default_factory=list)
+    artifacts_superseded: list[ArtifactsSuperseded] = field(default_factory=list)

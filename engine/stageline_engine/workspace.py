@@ -17,12 +17,15 @@ from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
+from stageline_engine.model.stored_payload import is_reference, reference_in
 from stageline_engine.publish import publish
 from stageline_engine.records import (
     AnnotationRecord,
+    ArtifactsSuperseded,
     ChangeSet,
     EventRow,
     KeyRecord,
+    PayloadUse,
     ResumeToken,
     RunPayload,
     StageResult,
@@ -123,6 +126,7 @@ class Workspace:
         match event:
             case events.RunCreated(run=run, input=text, config=config, labels=labels):
                 self._changes.payloads.append(RunPayload(run.id, text, config, labels))
+                self._refer(run, text)
             case events.StageCompleted(output=output, metrics=metrics):
                 self._result(after, output, metrics, None)
             case events.StageFailed(error=error) | events.StageRetryScheduled(error=error):
@@ -131,8 +135,8 @@ class Workspace:
                 self._suspend(after, state, conditions)
             case events.StageStillWaiting(state=str() as state):
                 self._suspend(after, state)
-            case events.RunRerun(config=str() as config):
-                self._changes.configs.append((after.existing_run().id, config))
+            case events.RunRerun():
+                self._rerun(after.existing_run(), event)
             case events.AnnotationAdded(annotation=annotation):
                 record = AnnotationRecord(after.existing_run().id, annotation, self.now)
                 self._changes.annotations.append(record)
@@ -145,11 +149,13 @@ class Workspace:
         self._changes.results.append(result)
         if output is not None:
             self.runs[stage.run_id].group_outputs[stage.number] = output
+            self._refer(after.existing_run(), output)
 
     def _suspend(self, after: Focus, state: str, conditions: tuple[events.ResumeCondition, ...] = ()) -> None:
         stage = after.existing_stage()
         kept = SuspendedState(stage.run_id, stage.number, stage.generation, state)
         self._changes.suspended_states.append(kept)
+        self._refer(after.existing_run(), state)
         for condition in conditions:
             token = ResumeToken(
                 condition.token_sha256,
@@ -160,6 +166,22 @@ class Workspace:
                 condition.expires_at,
             )
             self._changes.resume_tokens.append(token)
+
+    def _refer(self, run: RunRow, text: str) -> None:
+        """Has a payload kept that is stored apart, for as long as its run is."""
+        reference = reference_in(text) if is_reference(text) else None
+        if reference is not None:
+            use = PayloadUse(run.id, reference.sha256, run.namespace)
+            if use not in self._changes.payload_uses:
+                self._changes.payload_uses.append(use)
+
+    def _rerun(self, run: RunRow, event: events.RunRerun) -> None:
+        """Keeps the new config, and has the artifacts of the stages that run again taken away."""
+        if event.config is not None:
+            self._changes.configs.append((run.id, event.config))
+        first = self.runs[run.id].workflow.definition.numbers_of_group(event.group)[0]
+        gone = ArtifactsSuperseded(run.id, first, event.generation, self.now)
+        self._changes.artifacts_superseded.append(gone)
 
     def use_token(self, token: ResumeToken) -> None:
         """Has a resume token marked as used with the work that it allowed."""

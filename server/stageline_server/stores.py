@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from stageline_engine.adapters.disk import DiskBlobStore
 from stageline_engine.adapters.memory import MemoryBlobStore, MemoryStore
 from stageline_engine.adapters.postgres import (
+    PostgresBlobIndex,
     PostgresClock,
     PostgresDatabase,
     PostgresLogs,
@@ -52,6 +53,7 @@ async def postgres_ports(settings: Settings, dsn: str) -> AsyncIterator[Ports]:
             sessions=PostgresSessions(database),
             logs=PostgresLogs(database),
             blobs=blobs,
+            blob_index=PostgresBlobIndex(database),
             transport=PostgresTransport(database),
             clock=clock,
             scheduler=SystemScheduler(clock),
@@ -91,6 +93,7 @@ def memory_ports() -> Ports:
         sessions=store.sessions,
         logs=store.logs,
         blobs=MemoryBlobStore(),
+        blob_index=store.blob_index,
         transport=store.transport,
         clock=clock,
         scheduler=SystemScheduler(clock),

@@ -12,6 +12,12 @@ class InMemory:
         yield in_memory()
 
 
+class TestBlobIndex(InMemory, conformance.BlobIndexConformance): ...
+
+
+class TestPayloads(InMemory, conformance.PayloadConformance): ...
+
+
 class TestCommits(InMemory, conformance.CommitConformance): ...
 
 

@@ -4,6 +4,7 @@ Adapters live in ``stageline_engine.adapters``; one conformance suite runs over 
 ``StorageUnavailableError`` where its dependency cannot be reached.
 """
 
+from stageline_engine.ports.blob_index import BlobIndex, PinnedRun
 from stageline_engine.ports.blobs import BlobEntry, BlobStore
 from stageline_engine.ports.clock import Clock, IdSource
 from stageline_engine.ports.persistence import (
@@ -40,6 +41,7 @@ __all__ = [
     "ALL_STAGES",
     "AnnotationFilter",
     "BlobEntry",
+    "BlobIndex",
     "BlobStore",
     "Claim",
     "ClaimedJob",
@@ -57,6 +59,7 @@ __all__ = [
     "OutboxBatch",
     "OutboxSettlement",
     "Persistence",
+    "PinnedRun",
     "RunDetails",
     "RunFilter",
     "RunPage",

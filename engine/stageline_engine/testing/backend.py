@@ -1,9 +1,11 @@
 """All stores of one deployment, so that one kernel and one suite can stand on any adapter."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from stageline_engine.adapters.memory import MemoryStore
+from stageline_engine.adapters.memory import MemoryBlobStore, MemoryStore
 from stageline_engine.ports import (
+    BlobIndex,
+    BlobStore,
     JobTransport,
     LogStore,
     Persistence,
@@ -24,6 +26,8 @@ class Backend:
         logs: Log lines.
         sessions: Worker sessions.
         transport: Hints.
+        blob_index: Which stored bytes there are.
+        blobs: The bytes themselves.
     """
 
     persistence: Persistence
@@ -32,11 +36,19 @@ class Backend:
     logs: LogStore
     sessions: SessionStore
     transport: JobTransport
+    blob_index: BlobIndex
+    blobs: BlobStore = field(default_factory=MemoryBlobStore)
 
 
 def in_memory() -> Backend:
     """An empty backend in memory."""
     store = MemoryStore()
     return Backend(
-        store.persistence, store.registry, store.queries, store.logs, store.sessions, store.transport
+        store.persistence,
+        store.registry,
+        store.queries,
+        store.logs,
+        store.sessions,
+        store.transport,
+        store.blob_index,
     )

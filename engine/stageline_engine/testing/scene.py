@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from stageline_engine import commands
+from stageline_engine.artifact_store import ArtifactStore
 from stageline_engine.commands import (
     Completed,
     Failed,
@@ -23,6 +24,7 @@ from stageline_engine.kernel import Dispatched, Kernel
 from stageline_engine.limits import PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
 from stageline_engine.model.session import SessionRow
+from stageline_engine.payload_store import PayloadStore
 from stageline_engine.ports import EventSink, RunDetails
 from stageline_engine.records import EventRow
 from stageline_engine.rejections import Rejection
@@ -42,6 +44,9 @@ class Scene:
         backend: The stores.
         clock: The time; it moves only when told.
         ids: The source of ids.
+        blobs: Where large bytes go.
+        payloads: Payloads over the inline limit.
+        artifacts: Artifacts of runs.
         kernel: The kernel over all that.
         namespace: Where everything happens unless said otherwise.
     """
@@ -70,7 +75,13 @@ class Scene:
         self.clock = clock or VirtualClock()
         self.ids = SequentialIds(seed)
         self.namespace = namespace
-        self.kernel = kernel_type(backend.persistence, backend.registry, self.clock, self.ids, sink)
+        self.blobs = backend.blobs
+        index = backend.blob_index
+        self.payloads = PayloadStore(self.blobs, index, backend.registry, self.clock, self.ids)
+        self.artifacts = ArtifactStore(self.blobs, index, self.clock, self.ids)
+        self.kernel = kernel_type(
+            backend.persistence, backend.registry, self.clock, self.ids, sink, self.payloads
+        )
 
     def within(self, namespace: str) -> "Scene":
         """The same deployment as another tenant sees it."""

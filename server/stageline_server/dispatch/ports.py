@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from stageline_engine.ports import (
+    BlobIndex,
     BlobStore,
     Clock,
     IdSource,
@@ -26,6 +27,7 @@ class Ports:
     sessions: SessionStore
     logs: LogStore
     blobs: BlobStore
+    blob_index: BlobIndex
     transport: JobTransport
     clock: Clock
     scheduler: Scheduler

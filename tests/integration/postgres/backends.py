@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from stageline_engine.adapters.postgres import (
+    PostgresBlobIndex,
     PostgresDatabase,
     PostgresLogs,
     PostgresPersistence,
@@ -28,6 +29,7 @@ def backend_on(database: PostgresDatabase) -> Backend:
         PostgresLogs(database),
         PostgresSessions(database),
         PostgresTransport(database),
+        PostgresBlobIndex(database),
     )
 
 

@@ -4,6 +4,12 @@ from stageline_engine.testing import conformance
 from tests.integration.postgres.backends import OnPostgres
 
 
+class TestBlobIndex(OnPostgres, conformance.BlobIndexConformance): ...
+
+
+class TestPayloads(OnPostgres, conformance.PayloadConformance): ...
+
+
 class TestCommits(OnPostgres, conformance.CommitConformance): ...
 
 

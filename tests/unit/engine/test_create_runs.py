@@ -8,7 +8,7 @@ import pytest
 from stageline_engine.commands import CreateRun, RunCreation
 from stageline_engine.errors import ConcurrentChangeError, StorageUnavailableError
 from stageline_engine.kernel import CONFLICT_RETRIES_MAX, Kernel
-from stageline_engine.limits import COMMANDS_PER_BATCH_MAX, REQUEST_ID_LENGTH_MAX
+from stageline_engine.limits import COMMANDS_PER_BATCH_MAX, PAYLOAD_BYTES_MAX, REQUEST_ID_LENGTH_MAX
 from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import ALL_STAGES, RunFilter
@@ -50,7 +50,7 @@ async def test_11_2_11_a_run_is_stored_with_defaults_and_starts_at_once(scene: S
         (b"{", Reason.MALFORMED_JSON, "input"),
         (b'{"n": 1, "s": "\\u0000"}', Reason.MALFORMED_JSON, "input"),
         (b"\xff", Reason.MALFORMED_JSON, "input"),
-        (b'"' + b"x" * 5 * 1024 * 1024 + b'"', Reason.PAYLOAD_TOO_LARGE, "input"),
+        (b'"' + b"x" * PAYLOAD_BYTES_MAX + b'"', Reason.PAYLOAD_TOO_LARGE, "input"),
     ],
 )
 async def test_11_2_13_bad_input_names_the_field_and_writes_nothing(

@@ -64,7 +64,13 @@ async def test_a_limit_is_kept_and_the_rest_comes_with_the_next_call(
 async def test_without_a_sink_nothing_is_touched() -> None:
     store = MemoryStore()
     backend = Backend(
-        store.persistence, store.registry, store.queries, store.logs, store.sessions, store.transport
+        store.persistence,
+        store.registry,
+        store.queries,
+        store.logs,
+        store.sessions,
+        store.transport,
+        store.blob_index,
     )
     scene, sink = Scene(backend), CollectingSink()
     first, _ = await two_runs(scene)
@@ -217,7 +223,13 @@ async def test_a_sink_that_miscounts_breaks_nothing(scene: Scene, answer: int) -
 async def test_the_reason_of_a_refusal_is_kept_within_its_limit() -> None:
     store = MemoryStore()
     backend = Backend(
-        store.persistence, store.registry, store.queries, store.logs, store.sessions, store.transport
+        store.persistence,
+        store.registry,
+        store.queries,
+        store.logs,
+        store.sessions,
+        store.transport,
+        store.blob_index,
     )
 
     class Failing:

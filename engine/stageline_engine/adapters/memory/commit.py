@@ -11,10 +11,11 @@ import orjson
 
 from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.errors import ConcurrentChangeError
+from stageline_engine.model.blob import BlobState
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.stage import StageState
 from stageline_engine.ports import InputRequest, JobInputs
-from stageline_engine.records import ChangeSet, JobKey
+from stageline_engine.records import ArtifactsSuperseded, ChangeSet, JobKey
 
 
 def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRow]) -> None:
@@ -41,6 +42,8 @@ def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRo
     for token in changes.resume_tokens_used:
         stored = state.resume_tokens.get(token.token_sha256)
         _expect(stored is not None and stored.used_fingerprint is None, "a resume token was used")
+    for use in changes.payload_uses:
+        _expect((use.namespace, use.sha256) in state.stored_payloads, "a payload has been taken away")
     for key in changes.keys:
         _expect((key.namespace, key.command, key.key) not in state.keys, f"key {key.key} exists")
 
@@ -92,10 +95,28 @@ def write(state: MemoryState, changes: ChangeSet) -> None:
         state.annotations.setdefault(said.run_id, {})[said.annotation.id] = said
     for run_id, config in changes.configs:
         state.payloads[run_id] = replace(state.payloads[run_id], config=config)
+    _write_holds(state, changes)
     for event in changes.events:
         state.add_event(event)
     for key in changes.keys:
         state.keys[key.namespace, key.command, key.key] = key
+
+
+def _write_holds(state: MemoryState, changes: ChangeSet) -> None:
+    """Writes which stored bytes the runs hold from now on."""
+    for use in changes.payload_uses:
+        state.payload_uses[use.run_id, use.sha256] = True
+    for gone in changes.artifacts_superseded:
+        _supersede(state, gone)
+
+
+def _supersede(state: MemoryState, gone: ArtifactsSuperseded) -> None:
+    """Takes away artifacts of stages that run again."""
+    artifacts = state.artifacts.get(gone.run_id, {})
+    for key, artifact in list(artifacts.items()):
+        if artifact.stage_number >= gone.first_stage_number and artifact.generation < gone.generation:
+            state.blobs[artifact.blob] = (BlobState.DROPPED, gone.at)
+            del artifacts[key]
 
 
 def _write_waits(state: MemoryState, changes: ChangeSet) -> None:

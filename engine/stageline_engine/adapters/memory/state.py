@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from stageline_engine.adapters.memory.locks import LockTable
+from stageline_engine.model.blob import ArtifactRow, Blob, BlobState, PayloadRow
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.job import JobRow, JobState
 from stageline_engine.model.run import RunRow
@@ -64,6 +65,10 @@ class MemoryState:
         self.workflows: dict[tuple[str, str], list[RegisteredWorkflow]] = {}
         self.routes_count = 0
         self.logs: list[LogLine] = []
+        self.blobs: dict[Blob, tuple[BlobState, datetime]] = {}
+        self.stored_payloads: dict[tuple[str, bytes], PayloadRow] = {}
+        self.payload_uses: dict[tuple[UUID, bytes], bool] = {}
+        self.artifacts: dict[UUID, dict[str, ArtifactRow]] = {}
 
     def put_job(self, job: JobRow) -> None:
         """Writes a job and keeps the queue of its route."""

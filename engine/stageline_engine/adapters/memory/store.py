@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from stageline_engine.adapters.memory.blob_index import MemoryBlobIndex
 from stageline_engine.adapters.memory.logs import MemoryLogStore
 from stageline_engine.adapters.memory.queries import MemoryRunQueries
 from stageline_engine.adapters.memory.registry import MemoryWorkflowRegistry
@@ -38,6 +39,7 @@ class MemoryStore:
         queries: Reading.
         logs: Log lines.
         sessions: Worker sessions.
+        blob_index: Which stored bytes there are.
         transport: Hints, among all servers that share this store.
     """
 
@@ -49,4 +51,5 @@ class MemoryStore:
         self.queries = MemoryRunQueries(state)
         self.logs = MemoryLogStore(state)
         self.sessions = MemorySessionStore(state)
+        self.blob_index = MemoryBlobIndex(state)
         self.transport = MemoryTransport()

@@ -4,6 +4,7 @@
 run by psycopg in pipeline mode (``docs/decisions/0005``); SQLAlchemy describes the tables for migrations only.
 """
 
+from stageline_engine.adapters.postgres.blob_index import PostgresBlobIndex
 from stageline_engine.adapters.postgres.clock import PostgresClock
 from stageline_engine.adapters.postgres.database import PostgresDatabase
 from stageline_engine.adapters.postgres.logs import PostgresLogs
@@ -14,6 +15,7 @@ from stageline_engine.adapters.postgres.sessions import PostgresSessions
 from stageline_engine.adapters.postgres.transport import PostgresTransport
 
 __all__ = [
+    "PostgresBlobIndex",
     "PostgresClock",
     "PostgresDatabase",
     "PostgresLogs",

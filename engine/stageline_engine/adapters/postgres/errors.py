@@ -38,6 +38,10 @@ TAKEN_KEYS = {
     "uq_workflow_versions_namespace_name_digest": "another transaction stored the same definition",
     "pk_stage_routes": "the route was there already",
     "uq_stage_routes_stage": "the version had its routes already",
+    "pk_blobs": "the blob was announced already",
+    "pk_payloads": "another transaction stored the same payload",
+    "pk_payload_uses": "another transaction referred to the same payload",
+    "pk_artifacts": "another transaction put the same artifact",
     "pk_logs": "the log line was there already",
 }
 """What it means that a key was taken, by the constraint's name; try again and the new state is seen."""

@@ -8,22 +8,17 @@ Tables keyed by a run have no foreign key to it: they are written only under the
 both, and a key would cost a look-up and a tuple lock for each row (measured: half as much database time again).
 """
 
-from enum import StrEnum
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     Interval,
     LargeBinary,
-    MetaData,
     Numeric,
     Table,
     Text,
@@ -33,19 +28,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
+from stageline_engine.adapters.postgres.blob_tables import artifacts, blobs, payload_uses, payloads
+from stageline_engine.adapters.postgres.table_parts import Name, metadata, one_of, quoted, time_column
 from stageline_engine.model.job import JobKind, JobState
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+__all__ = ["artifacts", "blobs", "metadata", "payload_uses", "payloads"]
 
 # Rows that are updated once or twice after their insertion: room on the page keeps such an update out of the indexes.
 _UPDATED_SELDOM = {"fillfactor": 80}
@@ -60,27 +49,8 @@ _QUEUE = {
 }
 
 
-# Names compare by code points whatever the database's locale: a listing has one order everywhere, and it is faster.
-Name = Text(collation="C")
-
-
-def _quoted(values: list[str]) -> str:
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
-
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    """The CHECK that a text column holds one of an enum's values."""
-    return CheckConstraint(
-        f"{column} IN ({_quoted([value.value for value in values])})", name=f"{column}_known"
-    )
-
-
-def _time(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
-
-_RUN_ENDED = f"state IN ({_quoted([state.value for state in RunState if state.terminal])})"
-_STAGE_ENDED = f"state IN ({_quoted([state.value for state in StageState if state.terminal])})"
+_RUN_ENDED = f"state IN ({quoted([state.value for state in RunState if state.terminal])})"
+_STAGE_ENDED = f"state IN ({quoted([state.value for state in StageState if state.terminal])})"
 
 workflow_versions = Table(
     "workflow_versions",
@@ -90,7 +60,7 @@ workflow_versions = Table(
     Column("version", Integer, primary_key=True),
     Column("digest", Text, nullable=False),
     Column("definition", JSON, nullable=False),
-    _time("created_at"),
+    time_column("created_at"),
     UniqueConstraint("namespace", "name", "digest"),
     CheckConstraint("version >= 1", name="version_positive"),
 )
@@ -128,15 +98,15 @@ runs = Table(
     Column("failed_stages", Integer, nullable=False),
     Column("event_sequence", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
-    _time("created_at"),
-    _time("started_at", nullable=True),
-    _time("ended_at", nullable=True),
+    time_column("created_at"),
+    time_column("started_at", nullable=True),
+    time_column("ended_at", nullable=True),
     Column("error", JSON),
     Column("total_cost", Numeric, nullable=False),
     Column("total_tokens", BigInteger, nullable=False),
-    _time("start_at", nullable=True),
-    _time("deadline_at", nullable=True),
-    _one_of("state", RunState),
+    time_column("start_at", nullable=True),
+    time_column("deadline_at", nullable=True),
+    one_of("state", RunState),
     CheckConstraint(f"(ended_at IS NOT NULL) = ({_RUN_ENDED})", name="ended_at_iff_ended"),
     CheckConstraint(
         "state NOT IN ('COMPLETED', 'FAILED') OR open_stages = 0", name="no_open_stages_when_ended"
@@ -182,10 +152,10 @@ stages = Table(
     Column("lease_epoch", BigInteger, nullable=False),
     Column("recorded_token", Uuid),
     Column("version", BigInteger, nullable=False),
-    _time("created_at"),
-    _time("started_at", nullable=True),
-    _time("ended_at", nullable=True),
-    _one_of("state", StageState),
+    time_column("created_at"),
+    time_column("started_at", nullable=True),
+    time_column("ended_at", nullable=True),
+    one_of("state", StageState),
     CheckConstraint(f"(ended_at IS NOT NULL) = ({_STAGE_ENDED})", name="ended_at_iff_ended"),
     CheckConstraint("state <> 'RUNNING' OR lease_epoch > 0", name="leased_when_running"),
     postgresql_with=_UPDATED_SELDOM,
@@ -221,7 +191,7 @@ resume_tokens = Table(
     Column("stage_number", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("label", Text, nullable=False),
-    _time("expires_at", nullable=True),
+    time_column("expires_at", nullable=True),
     Column("used_fingerprint", LargeBinary),
     postgresql_with=_UPDATED_SELDOM,
 )
@@ -243,7 +213,7 @@ annotations = Table(
     Column("stage_number", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
-    _time("created_at"),
+    time_column("created_at"),
 )
 Index("ix_annotations_in_order", annotations.c.run_id, annotations.c.created_at, annotations.c.id)
 
@@ -256,16 +226,16 @@ jobs = Table(
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("priority", Integer, nullable=False),
-    _time("available_at"),
+    time_column("available_at"),
     Column("generation", Integer, nullable=False),
     Column("lease_epoch", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("lease_token", Uuid),
     Column("session_id", Uuid),
-    _time("deadline_at", nullable=True),
+    time_column("deadline_at", nullable=True),
     Column("poll_interval", Interval),
-    _one_of("kind", JobKind),
-    _one_of("state", JobState),
+    one_of("kind", JobKind),
+    one_of("state", JobState),
     CheckConstraint(
         "(state = 'LEASED') = (lease_token IS NOT NULL) AND (state = 'LEASED') = (session_id IS NOT NULL)",
         name="lease_iff_leased",
@@ -291,7 +261,7 @@ events = Table(
     Column("sequence", BigInteger, primary_key=True),
     Column("type", Text, nullable=False),
     Column("payload", JSON, nullable=False),
-    _time("occurred_at"),
+    time_column("occurred_at"),
     Column("causation_id", Uuid, nullable=False),
 )
 
@@ -302,8 +272,8 @@ outbox = Table(
     Column("run_id", Uuid, primary_key=True),
     Column("published_sequence", BigInteger, nullable=False),
     Column("pending_sequence", BigInteger, nullable=False),
-    _time("due_at"),
-    _time("locked_until", nullable=True),
+    time_column("due_at"),
+    time_column("locked_until", nullable=True),
     Column("tries", Integer, nullable=False),
     Column("dead", Boolean, nullable=False),
     Column("last_error", Text, nullable=False),
@@ -321,7 +291,7 @@ idempotency_keys = Table(
     Column("key", Text, primary_key=True),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("result", JSON, nullable=False),
-    _time("created_at"),
+    time_column("created_at"),
 )
 Index("ix_idempotency_keys_age", idempotency_keys.c.created_at)
 
@@ -334,10 +304,10 @@ sessions = Table(
     Column("server_id", Text, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("sdk", Text, nullable=False),
-    _time("connected_at"),
-    _time("expires_at"),
+    time_column("connected_at"),
+    time_column("expires_at"),
     Column("labels", JSONB, nullable=False),
-    _time("ended_at", nullable=True),
+    time_column("ended_at", nullable=True),
     Column("end_reason", Text, nullable=False),
     postgresql_with=_UPDATED_OFTEN,
 )
@@ -354,6 +324,6 @@ logs = Table(
     Column("level", Text, nullable=False),
     Column("message", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
-    _time("logged_at"),
+    time_column("logged_at"),
 )
 Index("ix_logs_of_run", logs.c.run_id, logs.c.id)

@@ -13,7 +13,7 @@ from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.inputs import InputReader
 from stageline_engine.adapters.postgres.pipeline import Pipeline
-from stageline_engine.adapters.postgres.statements import annotations, jobs, outbox, runs, sessions
+from stageline_engine.adapters.postgres.statements import annotations, blobs, jobs, outbox, runs, sessions
 from stageline_engine.adapters.postgres.statements import changes as write
 from stageline_engine.adapters.postgres.statements.columns import IDEMPOTENCY_KEYS, RUN_PAYLOADS
 from stageline_engine.adapters.postgres.wire import Rows, Sent
@@ -36,6 +36,7 @@ from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken
 
 KeyName = tuple[str, str, str]
 
+_SUPERSEDED_TYPES = ("uuid", "integer", "integer", "timestamptz")
 _SETTLEMENT_TYPES = ("uuid", "timestamptz", "bigint", "integer", "timestamptz", "boolean", "text")
 
 
@@ -193,6 +194,12 @@ class PostgresUnitOfWork:
         if changes.configs:
             configs = [(run_id, config.encode()) for run_id, config in changes.configs]
             await pipeline.send(runs.UPDATE_CONFIGS, write.arrays_of(("uuid", "json"), configs))
+        if changes.artifacts_superseded:
+            gone = [
+                (one.run_id, one.first_stage_number, one.generation, one.at)
+                for one in changes.artifacts_superseded
+            ]
+            await pipeline.send(blobs.SUPERSEDE_ARTIFACTS, write.arrays_of(_SUPERSEDED_TYPES, gone))
         if changes.keys:
             keys = [column.collect(changes.keys) for column in IDEMPOTENCY_KEYS.columns]
             await pipeline.send(runs.INSERT_KEYS, keys)

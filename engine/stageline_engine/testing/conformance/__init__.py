@@ -5,12 +5,14 @@ A suite is a class of async test methods. An adapter's own tests subclass it, gi
 """
 
 from stageline_engine.testing.conformance.base import Conformance
+from stageline_engine.testing.conformance.blob_index import BlobIndexConformance
 from stageline_engine.testing.conformance.blobs import BlobConformance
 from stageline_engine.testing.conformance.commits import CommitConformance
 from stageline_engine.testing.conformance.flow import FlowConformance
 from stageline_engine.testing.conformance.keys import KeyConformance
 from stageline_engine.testing.conformance.logs import LogConformance
 from stageline_engine.testing.conformance.outbox import OutboxConformance
+from stageline_engine.testing.conformance.payloads import PayloadConformance
 from stageline_engine.testing.conformance.queries import QueryConformance
 from stageline_engine.testing.conformance.queue import QueueConformance
 from stageline_engine.testing.conformance.races import RaceConformance
@@ -35,6 +37,8 @@ from stageline_engine.testing.conformance.waits import WaitConformance
 
 SUITES: tuple[type[Conformance], ...] = (
     AnnotationConformance,
+    BlobIndexConformance,
+    PayloadConformance,
     RepairConformance,
     RerunConformance,
     TimeoutConformance,
@@ -59,6 +63,7 @@ __all__ = [
     "SUITES",
     "AnnotationConformance",
     "BlobConformance",
+    "BlobIndexConformance",
     "ClockConformance",
     "CommitConformance",
     "Conformance",
@@ -67,6 +72,7 @@ __all__ = [
     "KeyConformance",
     "LogConformance",
     "OutboxConformance",
+    "PayloadConformance",
     "QueryConformance",
     "QueueConformance",
     "RaceConformance",

@@ -21,6 +21,7 @@ from stageline_engine.adapters.postgres.statements.columns import (
     ANNOTATIONS,
     EVENTS,
     JOBS,
+    PAYLOAD_USES,
     RESUME_TOKENS,
     RUNS,
     STAGE_RESULTS,
@@ -106,6 +107,16 @@ def _use_tokens(name: str) -> Part:
     return Part(name, columns, lambda new: f"{head}{new}{tail}", guarded=True)
 
 
+def _refer_to_payloads(name: str) -> Part:
+    """A payload that is referred to is held until the commit, so that it cannot be taken away meanwhile."""
+    head = "INSERT INTO payload_uses (run_id, sha256, namespace, referenced) "
+    head += "SELECT new.run_id, new.sha256, new.namespace, true FROM "
+    tail = """ JOIN payloads AS stored ON stored.namespace = new.namespace AND stored.sha256 = new.sha256
+        ORDER BY new.namespace, new.sha256 FOR KEY SHARE OF stored
+        ON CONFLICT (run_id, sha256) DO UPDATE SET referenced = true RETURNING 1"""
+    return Part(name, PAYLOAD_USES, lambda new: f"{head}{new}{tail}", guarded=True)
+
+
 # A stage that suspends again may give the same token again; a token of another stage is not its to give.
 _TOKEN_GIVEN_AGAIN = """ ON CONFLICT (token_sha256) DO UPDATE
     SET generation = excluded.generation, label = excluded.label, expires_at = excluded.expires_at, used_fingerprint = NULL
@@ -126,6 +137,7 @@ PARTS = (
     _insert("resume_tokens", RESUME_TOKENS, _TOKEN_GIVEN_AGAIN),
     _use_tokens("resume_tokens_used"),
     _insert("annotations", ANNOTATIONS, " ON CONFLICT (run_id, id) DO NOTHING"),
+    _refer_to_payloads("payload_uses"),
 )
 _LAST_COUNTS = frozenset({"results", "suspended_states"})
 

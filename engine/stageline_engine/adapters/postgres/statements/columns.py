@@ -251,6 +251,12 @@ EVENTS = RowShape(
     ),
 )
 
+PAYLOAD_USES = (
+    Column("run_id", "uuid", key=True),
+    Column("sha256", "bytea", key=True),
+    Column("namespace", "text"),
+)
+
 RUN_PAYLOADS = RowShape(
     "run_payloads",
     (
