@@ -20,7 +20,7 @@ SEED ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg conformance simulate demo bench profile clean
+	verify test test-pg go-sdk gen-go conformance simulate demo bench profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,8 +78,15 @@ test: setup ## Run all tests
 test-pg: setup ## Run the tests against STAGELINE_TEST_DATABASE_URL, or a private PostgreSQL
 	$(RUN) tools/with_postgres.py $(RUN) -m pytest -m 'not packaging' $(ARGS)
 
-conformance: setup ## Hold the workers to docs/worker-protocol.md
-	$(BIN)/stageline conformance --worker "$(RUN) -m examples.conformance_worker"
+go-sdk: ## Check, test and build the Go SDK (needs Go)
+	@tools/build_go.sh
+
+gen-go: .venv-gen/.installed ## Generate worker_sdk/go/gen from protos/ (needs Go)
+	tools/gen_go.sh
+
+conformance: setup go-sdk ## Hold the workers in every language to docs/worker-protocol.md
+	$(BIN)/stageline conformance --quiet --worker "$(RUN) -m examples.conformance_worker"
+	$(BIN)/stageline conformance --quiet --worker build/workers/conformance-go
 
 simulate: setup ## Play random histories: make simulate [SEEDS=10000] [SEED=7] [ARGS='--json']
 	$(RUN) -m tests.property --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -230,6 +230,10 @@ class Bench:
         groups = self.server.registered[-1].definition.groups
         return any(stage.id == stage_id for group in groups for stage in group.stages)
 
+    def last_words(self) -> str:
+        """Return the end of what the worker has printed."""
+        return "" if self._worker is None else self._worker.last_words()
+
     async def end_case(self, *, failed: bool) -> None:
         """Tidy up behind a case: keep the worker if it is in order, else let the next case start another.
 

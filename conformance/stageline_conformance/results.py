@@ -21,6 +21,7 @@ class Result:
         verdict: Whether the worker did it.
         message: What it did instead, or why the case was skipped; empty for a case that passed.
         seconds: How long it took.
+        worker_log: What the worker printed last, where the case failed.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Result:
     verdict: Verdict
     message: str
     seconds: float
+    worker_log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +82,6 @@ def _case_as_json(result: Result) -> dict[str, Any]:
         "rules": list(result.rules),
         "verdict": result.verdict,
         "message": result.message,
+        "worker_log": result.worker_log,
         "seconds": round(result.seconds, 3),
     }

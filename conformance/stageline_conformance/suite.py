@@ -98,9 +98,11 @@ async def _play(bench: Bench, case: Case) -> Result:
         verdict, message = "failed", str(violation)
     except TimeoutError:
         verdict, message = "failed", f"the case did not end within {CASE_WITHIN.total_seconds():g} s"
+    worker_log = bench.last_words() if verdict == "failed" else ""
     try:
         await bench.end_case(failed=verdict == "failed")
     except ViolationError as violation:
         if verdict == "passed":
             verdict, message = "failed", str(violation)
-    return Result(case.name, case.group, case.title, case.rules, verdict, message, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Result(case.name, case.group, case.title, case.rules, verdict, message, seconds, worker_log)

@@ -34,9 +34,10 @@ _MARKS = {"passed": "ok  ", "failed": "FAIL", "skipped": "skip"}
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report to a file, as JSON.",
 )
+@click.option("--quiet", is_flag=True, help="Show only what failed or was skipped, and the sum.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def conformance(
-    command: str, words: tuple[str, ...], lanes: int, report_file: Path | None, as_json: bool
+    command: str, words: tuple[str, ...], lanes: int, report_file: Path | None, quiet: bool, as_json: bool
 ) -> None:
     """Hold a worker in any language to the worker protocol.
 
@@ -53,8 +54,9 @@ def conformance(
     cases = select(words)
     if not cases:
         raise CommandError(f"no case has {' or '.join(words)} in its name, group or rules", ExitCode.USAGE)
+    show = _silent if as_json else _show_trouble if quiet else _show
     try:
-        report = run(command, cases=cases, lanes=lanes, on_result=_silent if as_json else _show)
+        report = run(command, cases=cases, lanes=lanes, on_result=show)
     except* (OSError, ValueError) as errors:
         raise CommandError(f"cannot start the worker: {errors.exceptions[0]}", ExitCode.USAGE) from None
     told = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
@@ -69,11 +71,18 @@ def _silent(_: Result) -> None:
     pass
 
 
+def _show_trouble(result: Result) -> None:
+    if result.verdict != "passed":
+        _show(result)
+
+
 def _show(result: Result) -> None:
     rules = " ".join(result.rules)
     click.echo(f"{_MARKS[result.verdict]} {result.group}/{result.name} ({rules}) {result.seconds:.2f} s")
     if result.message:
         click.echo("\n".join(f"       {line}" for line in (result.title, *result.message.splitlines())))
+    for line in result.worker_log.splitlines():
+        click.echo(f"       | {line}")
 
 
 def _summary(report: Report) -> str:
