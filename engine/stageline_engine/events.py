@@ -4,10 +4,12 @@ Most are also told to the outside: ``publish.py`` says which, under what name an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunError, RunRow
@@ -63,8 +65,7 @@ class Annotation:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RunCreated:
+class RunCreated(Struct, frozen=True):
     """A run was accepted. Carries the row and what never changes of it."""
 
     run: RunRow
@@ -73,23 +74,20 @@ class RunCreated:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     """The run left PENDING; where it has a time-out, it fails at ``deadline_at``."""
 
     deadline_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunAdvanced:
+class RunAdvanced(Struct, frozen=True):
     """A group became ready; its stages are scheduled by the events that follow."""
 
     group: int
     stage_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunCompleted:
+class RunCompleted(Struct, frozen=True):
     """The last group is complete.
 
     Attributes:
@@ -99,22 +97,19 @@ class RunCompleted:
     outputs: Mapping[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(Struct, frozen=True):
     """Every stage of the group has ended and at least one has failed for good."""
 
     error: RunError
 
 
-@dataclass(frozen=True, slots=True)
-class RunCancelled:
+class RunCancelled(Struct, frozen=True):
     """Somebody cancelled the run; its stages' cancellations follow."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunRerun:
+class RunRerun(Struct, frozen=True):
     """An ended run begins again from a group on. The old stages from there on are discarded by events that follow."""
 
     from_stage_id: str
@@ -125,15 +120,13 @@ class RunRerun:
     config: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotationAdded:
+class AnnotationAdded(Struct, frozen=True):
     """Somebody said something about the run, a stage of it, or a call."""
 
     annotation: Annotation
 
 
-@dataclass(frozen=True, slots=True)
-class StageScheduled:
+class StageScheduled(Struct, frozen=True):
     """A stage became ready: its row and its job begin to exist."""
 
     number: int
@@ -144,16 +137,14 @@ class StageScheduled:
     deadline_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageDiscarded:
+class StageDiscarded(Struct, frozen=True):
     """A rerun takes a stage execution of an older generation away; its annotations and its events stay."""
 
     number: int
     stage_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class StageStarted:
+class StageStarted(Struct, frozen=True):
     """A job was leased to a session."""
 
     number: int
@@ -167,8 +158,7 @@ class StageStarted:
     deadline_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckStarted:
+class CheckStarted(Struct, frozen=True):
     """The check of a suspended stage was leased to a session. The stage stays suspended."""
 
     number: int
@@ -177,8 +167,7 @@ class CheckStarted:
     session_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class StageProgressed:
+class StageProgressed(Struct, frozen=True):
     """A worker told how far it is. Changes no state; fraction is 0 to 1, or None where it was not said."""
 
     number: int
@@ -189,8 +178,7 @@ class StageProgressed:
     deadline_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeCondition:
+class ResumeCondition(Struct, frozen=True):
     """A single-use token by which the outside may end a wait; only its SHA-256 is ever stored.
 
     Attributes:
@@ -204,8 +192,7 @@ class ResumeCondition:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageSuspended:
+class StageSuspended(Struct, frozen=True):
     """The stage gave up its worker and waits for something outside.
 
     Attributes:
@@ -225,8 +212,7 @@ class StageSuspended:
     conditions: tuple[ResumeCondition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StageStillWaiting:
+class StageStillWaiting(Struct, frozen=True):
     """A check found nothing yet. ``state`` replaces the suspended state where it is not None."""
 
     number: int
@@ -235,16 +221,14 @@ class StageStillWaiting:
     state: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRequested:
+class CheckRequested(Struct, frozen=True):
     """Somebody outside asked for the check to be made now."""
 
     number: int
     stage_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobRestored:
+class JobRestored(Struct, frozen=True):
     """A repair: an open stage had no job. It never happens in health."""
 
     number: int
@@ -252,8 +236,7 @@ class JobRestored:
     route_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class StageCompleted:
+class StageCompleted(Struct, frozen=True):
     """A worker's output was accepted.
 
     Attributes:
@@ -269,8 +252,7 @@ class StageCompleted:
     reported: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StageFailed:
+class StageFailed(Struct, frozen=True):
     """The stage has failed for good.
 
     Attributes:
@@ -284,8 +266,7 @@ class StageFailed:
     reported: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StageRetryScheduled:
+class StageRetryScheduled(Struct, frozen=True):
     """A try failed and the policy allows another one after ``delay``; ``reported`` as in ``StageFailed``."""
 
     number: int
@@ -298,8 +279,7 @@ class StageRetryScheduled:
     reported: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StageRequeued:
+class StageRequeued(Struct, frozen=True):
     """A lease ended with no outcome; the job waits for another worker, at no attempt's cost.
 
     Attributes:
@@ -314,8 +294,7 @@ class StageRequeued:
     deadline_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageCancelled:
+class StageCancelled(Struct, frozen=True):
     """The run was cancelled before the stage had ended."""
 
     number: int

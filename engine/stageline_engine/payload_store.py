@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine import acceptance, payloads
 from stageline_engine.blobs import get_bytes, put_bytes

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct
+
 from stageline_engine.events import Annotation, StageError
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
 
 
-@dataclass(frozen=True, slots=True)
-class RunPayload:
+class RunPayload(Struct, frozen=True):
     """What never changes of a run: JSON texts of its input and merged config, and its labels."""
 
     run_id: UUID
@@ -21,8 +22,7 @@ class RunPayload:
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class StageResult:
+class StageResult(Struct, frozen=True):
     """What the last recorded report of a stage execution said: an output (JSON text) or an error."""
 
     run_id: UUID
@@ -33,8 +33,7 @@ class StageResult:
     error: StageError | None
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True):
     """One public event. Sequences per run begin at 1 and have no gap; payload is JSON."""
 
     run_id: UUID
@@ -45,8 +44,7 @@ class EventRow:
     causation_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
+class KeyRecord(Struct, frozen=True):
     """An idempotency key with the fingerprint of its request and the result of the work, as JSON."""
 
     namespace: str
@@ -57,8 +55,7 @@ class KeyRecord:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SuspendedState:
+class SuspendedState(Struct, frozen=True):
     """What a suspended stage's checks are given, as JSON text."""
 
     run_id: UUID
@@ -67,8 +64,7 @@ class SuspendedState:
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeToken:
+class ResumeToken(Struct, frozen=True):
     """A single-use right to end a stage's wait.
 
     Attributes:
@@ -90,8 +86,7 @@ class ResumeToken:
     used_fingerprint: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotationRecord:
+class AnnotationRecord(Struct, frozen=True):
     """An annotation with its run and time."""
 
     run_id: UUID

@@ -5,9 +5,10 @@ transaction has locked; nothing in it outlives the transaction.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.apply import Focus, apply

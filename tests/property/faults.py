@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
 from stageline_engine.ports import (
     ALL_STAGES,
     Claim,
@@ -64,17 +66,18 @@ class Unfenced(Faulty):
         jobs = {(run_id, job.stage_number): job.version for run_id, one in now.items() for job in one.jobs}
         unguarded = replace(
             changes,
-            runs_updated=[replace(run, version=versions[run.id]) for run in changes.runs_updated],
+            runs_updated=[structs.replace(run, version=versions[run.id]) for run in changes.runs_updated],
             stages_updated=[
-                replace(stage, version=stages[stage.run_id, stage.number]) for stage in changes.stages_updated
+                structs.replace(stage, version=stages[stage.run_id, stage.number])
+                for stage in changes.stages_updated
             ],
             jobs_updated=[
-                replace(job, version=jobs[job.run_id, job.stage_number])
+                structs.replace(job, version=jobs[job.run_id, job.stage_number])
                 for job in changes.jobs_updated
                 if (job.run_id, job.stage_number) in jobs
             ],
             jobs_deleted=[
-                replace(job, version=jobs[job.run_id, job.stage_number])
+                structs.replace(job, version=jobs[job.run_id, job.stage_number])
                 for job in changes.jobs_deleted
                 if (job.run_id, job.stage_number) in jobs
             ],
@@ -131,7 +134,8 @@ FAULTS: Mapping[str, type[Faulty]] = {
     "forgets remarks": spoiling(lambda changes: replace(changes, annotations=[])),
     "does not recognise a repeated report": spoiling(
         lambda changes: replace(
-            changes, stages_updated=[replace(stage, recorded_token=None) for stage in changes.stages_updated]
+            changes,
+            stages_updated=[structs.replace(stage, recorded_token=None) for stage in changes.stages_updated],
         )
     ),
     "skips locks and fences": Unfenced,

@@ -1,7 +1,8 @@
 """What each event of a run makes of it."""
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.apply.focus import Focus

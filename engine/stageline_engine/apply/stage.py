@@ -1,8 +1,9 @@
 """What each event of a stage makes of the stage, its job and its run's counters."""
 
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.apply.focus import Focus

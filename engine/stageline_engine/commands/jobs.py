@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
+
 from stageline_engine.commands.base import Command
 from stageline_engine.commands.outcomes import Outcome
 from stageline_engine.events import Annotation
@@ -87,8 +89,7 @@ class LeasedJobs:
     contended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobOffer:
+class JobOffer(Struct, frozen=True):
     """A leased job with all that its worker needs.
 
     Attributes:

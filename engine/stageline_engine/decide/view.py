@@ -1,7 +1,8 @@
 """What a decider may read: one run as it is in the middle of a batch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from stageline_engine.model.definition import RegisteredWorkflow, StageDefinition
 from stageline_engine.model.job import JobRow
@@ -9,8 +10,7 @@ from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(Struct, frozen=True):
     """A run with as many of its stages and jobs as the command needs.
 
     Attributes:

@@ -4,10 +4,11 @@ Jobs wait READY (to be leased, in the order of priority, then age of the run) or
 LEASED by a session. A job that has been reported is deleted in the transaction that records the report.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
+
+from msgspec import Struct
 
 from stageline_engine.errors import InvariantError
 
@@ -43,8 +44,7 @@ JOB_TRANSITIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(Struct, frozen=True):
     """One row of ``jobs``.
 
     Attributes:

@@ -10,6 +10,8 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from msgspec import Struct
+
 from stageline_engine.errors import InvariantError
 
 
@@ -57,8 +59,7 @@ class RunError:
     stage_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(Struct, frozen=True):
     """One row of ``runs``.
 
     Attributes:

@@ -1,13 +1,13 @@
 """A session: one worker's stream, with its identity. It owns leases: a job's lease is stale when its session is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+
+class SessionRow(Struct, frozen=True):
     """One row of ``sessions``.
 
     Attributes:

@@ -5,10 +5,11 @@ Three counters are kept apart, since every system that mixed them ran work twice
 often the present attempt was handed to a worker, and is bounded against work that kills its workers.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+
+from msgspec import Struct
 
 from stageline_engine.errors import InvariantError
 
@@ -58,8 +59,7 @@ STAGE_TRANSITIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StageRow:
+class StageRow(Struct, frozen=True):
     """One row of ``stages``.
 
     Attributes:

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from msgspec import Struct
+
 from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
@@ -47,8 +49,7 @@ class Claim(NamedTuple):
     contended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class InputRequest:
+class InputRequest(Struct, frozen=True):
     """What a leased job's worker needs.
 
     Attributes:
@@ -70,8 +71,7 @@ class InputRequest:
     suspended_generation: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobInputs:
+class JobInputs(Struct, frozen=True):
     """JSON texts for one leased job; ``outputs`` by stage number, as far as they fit; the state if there is one."""
 
     config: str

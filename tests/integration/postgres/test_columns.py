@@ -1,8 +1,7 @@
 """The columns that the statements name are those of the tables, and the rows' fields come in their order."""
 
-from dataclasses import fields
-
 import pytest
+from msgspec.structs import fields
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 

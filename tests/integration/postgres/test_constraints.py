@@ -1,10 +1,10 @@
 """Each named CHECK is broken once: the table refuses what the model's ``check_*`` functions refuse."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import CheckConstraint
 
 from stageline_engine.adapters.postgres import PostgresDatabase

@@ -1,8 +1,7 @@
 """What follows when stages end: nothing, the next group, or the end of the run. No fail-fast."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.decide.advance import close_stage, settle_group

@@ -1,7 +1,8 @@
 """Which session gets which job."""
 
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.commands import LeaseDemand

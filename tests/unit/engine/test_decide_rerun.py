@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from stageline_engine import events
 from stageline_engine.decide.cancel import decide_cancel
@@ -62,7 +63,7 @@ def test_an_unknown_stage_is_told_with_those_that_exist() -> None:
 
 def test_no_more_stage_ids_are_told_than_a_person_reads() -> None:
     life = Life(workflow("flow", [f"s{number}" for number in range(IDS_TOLD_MAX + 1)]))
-    life.run = replace(life.view().run, state=RunState.COMPLETED)
+    life.run = structs.replace(life.view().run, state=RunState.COMPLETED)
     assert len(refusal(life, "z").metadata["valid_stage_ids"].split(",")) == IDS_TOLD_MAX
 
 
@@ -75,7 +76,7 @@ def test_a_stage_whose_predecessors_are_not_complete_cannot_be_rerun() -> None:
 
 def test_siblings_are_no_predecessors() -> None:
     life = done()
-    life.stages[2] = replace(life.stages[2], state=StageState.FAILED)
+    life.stages[2] = structs.replace(life.stages[2], state=StageState.FAILED)
     assert refuse_rerun(life.view(), "c") is None
     assert refusal(life, "d").metadata["incomplete_stage_ids"] == "b"
 

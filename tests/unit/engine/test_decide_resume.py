@@ -1,9 +1,9 @@
 """Who may end a wait from outside, and what follows when somebody does."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.commands import CheckNow, Completed, Suspended, WaitOutcome

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import structs
 
 from stageline_engine import events
 from stageline_engine.apply import Focus
@@ -209,7 +210,7 @@ def test_every_kind_of_event_has_a_case() -> None:
 
 
 def test_costs_are_exact_decimals() -> None:
-    run = replace(RUN, total_cost=Decimal("0.0000001"), total_tokens=12)
+    run = structs.replace(RUN, total_cost=Decimal("0.0000001"), total_tokens=12)
     [(_, payload)] = told(events.RunCompleted({"a": "1"}), Focus(run))
     assert (payload["total_cost"], payload["total_tokens"]) == ("0.0000001", 12)
 

@@ -1,10 +1,10 @@
 """SPEC 11.7 and 11.8: cancellation, lost workers, late reports."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from stageline_engine.commands import CancelRun, Disposition, Returned, RunCancellation
 from stageline_engine.decide.stale import WORKER_LOST

@@ -1,10 +1,10 @@
 """Each machine's table, walked over every state and every event: what is not in it raises and changes nothing."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.apply import Focus, apply

@@ -1,8 +1,9 @@
 """What a batch leaves to be told: leases that ended unasked, and the next time at which something is due."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.commands import LeaseReference, Suspended

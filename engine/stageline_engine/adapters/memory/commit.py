@@ -5,9 +5,9 @@ there yet.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.errors import ConcurrentChangeError

@@ -1,8 +1,9 @@
 """Reading runs, their stages and their events, as last committed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine.adapters.memory.commit import output_of
 from stageline_engine.adapters.memory.state import MemoryState

@@ -1,9 +1,10 @@
 """Worker sessions. Writes take the session's lock, so that they wait for a transaction that is ending it."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.errors import ConcurrentChangeError

@@ -5,10 +5,11 @@ sees it. The commit has no point at which it could be interrupted, so others see
 """
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from heapq import heapify, heappop
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine.adapters.memory import commit, outbox
 from stageline_engine.adapters.memory.state import KeyName, MemoryState

@@ -1,8 +1,9 @@
 """What comes of whole runs: the kernel over the adapter, in the cases where the store has its share."""
 
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine.commands import Disposition, JobOffer, Returned, TransitionRun
 from stageline_engine.decide.stale import WORKER_LOST

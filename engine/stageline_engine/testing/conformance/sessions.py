@@ -1,8 +1,9 @@
 """What a SessionStore must do."""
 
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine.limits import SESSION_TIMEOUT
 from stageline_engine.model.session import SessionRow

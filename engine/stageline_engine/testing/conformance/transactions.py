@@ -1,6 +1,6 @@
 """What a Persistence must promise of its transactions: locks, isolation, roll-back."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from stageline_engine.model.stage import StageState
 from stageline_engine.ports import ALL_STAGES

@@ -1,8 +1,9 @@
 """What a UnitOfWork must find and take up by itself: times that have come, contradictions, dead letters, tokens, remarks."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from stageline_engine.commands import AnnotateRun
 from stageline_engine.errors import ConcurrentChangeError

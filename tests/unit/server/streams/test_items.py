@@ -1,6 +1,5 @@
 """Items become commands, results and offers become items; whatever is odd is refused or made storable."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -8,6 +7,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from stageline.v1 import error_pb2, failure_pb2, report_pb2, run_pb2, worker_pb2
 from stageline_engine import limits
@@ -51,7 +51,7 @@ def offer(**fields: object) -> JobOffer:
         outputs={"p": '"text"'},
         completed_stage_ids=("o", "p"),
     )
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return replace(made, **fields)
 
 
 def test_an_offer_says_all_that_its_worker_needs() -> None:
