@@ -80,6 +80,11 @@ class Batcher(Background, Generic[Command, Result]):
         """Whether nothing waits and nothing is in flight."""
         return self._idle.is_set()
 
+    @property
+    def waiting(self) -> int:
+        """Commands that no batch has taken yet."""
+        return len(self._waiting)
+
     async def flushed(self) -> None:
         """Waits until nothing waits and nothing is in flight."""
         await self._idle.wait()

@@ -28,12 +28,22 @@ LeaseBatch = Callable[[Reservation], Awaitable[LeasedJobs]]
 class Leaser(Background):
     """The one task of a server that leases waiting jobs."""
 
-    def __init__(self, sessions: SessionTable, lease: LeaseBatch, *, batch_max: int) -> None:
-        """Takes the sessions to serve, what leases jobs to them, and the most jobs to lease in one transaction."""
+    def __init__(
+        self, sessions: SessionTable, lease: LeaseBatch, *, batch_max: int, promised: Callable[[], int]
+    ) -> None:
+        """Makes a leaser of no known work.
+
+        Args:
+            sessions: The sessions to serve.
+            lease: Leases jobs to them.
+            batch_max: The most jobs to lease in one transaction.
+            promised: How many free slots are for others. When they are done, they call ``slots_freed``.
+        """
         super().__init__("leaser")
         self._sessions = sessions
         self._lease = lease
         self._batch_max = batch_max
+        self._promised = promised
         self._hot: dict[int, int] = {}
         self._hints = 0
         self._wake = asyncio.Event()
@@ -71,7 +81,7 @@ class Leaser(Background):
         """Leases until the slots or the jobs run out."""
         while True:
             seen = dict(self._hot)
-            reservation = self._sessions.reserve(self._batch_max, frozenset(seen))
+            reservation = self._sessions.reserve(self._batch_max, frozenset(seen), promised=self._promised())
             if not reservation.demands:
                 return
             leased = await self._lease(reservation)

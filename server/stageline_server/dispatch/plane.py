@@ -77,7 +77,9 @@ class ControlPlane:
         self.sessions = SessionTable()
         self.logs = LogWriter(ports.logs)
         self.draining = False
-        self.leaser = Leaser(self.sessions, self._lease, batch_max=self.settings.batch_max)
+        self.leaser = Leaser(
+            self.sessions, self._lease, batch_max=self.settings.batch_max, promised=self._reports_waiting
+        )
         self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=self.settings.batch_max)
         self._announcer = Announcer(ports.transport)
         self._alarm = Alarm(self._take_what_is_due, ports.clock, ports.scheduler, name="what is due")
@@ -193,7 +195,7 @@ class ControlPlane:
 
     async def _commit_leasing(self, batch: Sequence[Command[Result]]) -> Sequence[Result | Rejection]:
         """Commits what makes jobs ready; they are leased in the same transaction where a slot is free."""
-        with self._reserved(len(batch)) as reservation:
+        with self._reserved(len(batch), promised=self._reports_waiting()) as reservation:
             dispatched = await self.kernel.dispatch_many(batch, reservation.demands)
             self.carry_out(dispatched.effects, reservation)
             return dispatched.results
@@ -210,10 +212,18 @@ class ControlPlane:
         return dispatched.results
 
     @contextmanager
-    def _reserved(self, commands: int) -> Iterator[Reservation]:
+    def _reserved(self, commands: int, promised: int = 0) -> Iterator[Reservation]:
         """Slots for jobs that a batch may make ready: one for each command. Wider groups are left to the leaser."""
-        with self._settling(Reservation() if self.draining else self.sessions.reserve(commands)) as taken:
+        free = Reservation() if self.draining else self.sessions.reserve(commands, promised=promised)
+        with self._settling(free) as taken:
             yield taken
+
+    def _reports_waiting(self) -> int:
+        """Reports that wait for their batch. Each has freed a slot, which is for the job that it makes ready.
+
+        Was the slot given away meanwhile, that job would have to be leased in a transaction of its own.
+        """
+        return sum(batcher.waiting for batcher in self._reports)
 
     @contextmanager
     def _settling(self, reservation: Reservation) -> Iterator[Reservation]:
@@ -225,9 +235,8 @@ class ControlPlane:
             raise
         finally:
             reservation.release()
-            if any(session.free_slots for session in reservation.sessions.values()):
-                # They were set aside while the leaser looked for free slots; it would not look again by itself.
-                self.leaser.slots_freed()
+            # Slots were set aside, or promised, while the leaser looked for free ones; it would not look again by itself.
+            self.leaser.slots_freed()
 
     async def _lease(self, reservation: Reservation) -> LeasedJobs:
         with self._settling(reservation):

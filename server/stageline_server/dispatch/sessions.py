@@ -128,7 +128,7 @@ class SessionTable:
         """Every session."""
         return list(self._sessions.values())
 
-    def reserve(self, limit: int, routes: frozenset[int] | None = None) -> Reservation:
+    def reserve(self, limit: int, routes: frozenset[int] | None = None, *, promised: int = 0) -> Reservation:
         """Sets free slots aside for one transaction.
 
         Sessions take turns: those that were asked last time stand at the end of the line the next time.
@@ -136,7 +136,10 @@ class SessionTable:
         Args:
             limit: Slots in all, at most.
             routes: Only sessions that can run one of these, and only for these; None means whatever they can run.
+            promised: So many free slots are left for others.
         """
+        if promised:
+            limit = min(limit, sum(session.free_slots for session in self._sessions.values()) - promised)
         taken = []
         for session in list(self._sessions.values()):
             if limit <= 0:

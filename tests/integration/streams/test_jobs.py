@@ -51,6 +51,18 @@ async def test_the_next_offer_rides_with_the_acknowledgement(server: PlaneServer
     assert kinds == ["offer", "report_acknowledgement"]
 
 
+async def test_the_slot_that_a_report_frees_is_for_what_follows(server: PlaneServer) -> None:
+    """Also while others wait: they are less urgent, and the report makes the next job ready in its own transaction."""
+    await server.register(workflow("two", "a", "b"))
+    worker = await server.connect("two", slots=1)
+    first = await server.create("two")
+    offer = await worker.offer()
+    await server.create("two")
+    await worker.send(credits_item(1), report_item(offer.lease_token))
+    following = await worker.offer()
+    assert (following.run_id, following.stage_id) == (str(first), "b")
+
+
 async def test_there_are_never_more_offers_than_credits(server: PlaneServer) -> None:
     worker = await server.connect("one", slots=3, free=2)
     runs = [await server.create("one") for _ in range(8)]

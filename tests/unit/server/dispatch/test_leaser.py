@@ -57,11 +57,13 @@ class Queue:
 
 
 @asynccontextmanager
-async def leasing(queue: Queue, *sessions: LocalSession) -> AsyncIterator[Leaser]:
+async def leasing(
+    queue: Queue, *sessions: LocalSession, promised: Callable[[], int] = lambda: 0
+) -> AsyncIterator[Leaser]:
     table = SessionTable()
     for each in sessions:
         table.add(each)
-    leaser = Leaser(table, queue.lease, batch_max=100)
+    leaser = Leaser(table, queue.lease, batch_max=100, promised=promised)
     leaser.start()
     yield leaser
     await leaser.stop()
@@ -112,6 +114,18 @@ async def test_slots_that_come_free_are_filled() -> None:
             await until(lambda served=served: given(holder) == served)  # type: ignore[misc]
             holder.set_credit(2, 0)
             leaser.slots_freed()
+
+
+async def test_promised_slots_are_left_alone_until_they_are_given_back() -> None:
+    queue, holder, promised = Queue(r1=5), session(1, slots=3), Counter(slots=2)
+    async with leasing(queue, holder, promised=lambda: promised["slots"]) as leaser:
+        leaser.jobs_may_wait([1])
+        await until(lambda: given(holder) == 1)
+        await settle()
+        assert given(holder) == 1
+        promised.clear()
+        leaser.slots_freed()
+        await until(lambda: given(holder) == 3)
 
 
 async def test_a_route_stays_hot_while_another_has_slots_for_nothing() -> None:

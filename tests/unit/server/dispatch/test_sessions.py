@@ -60,6 +60,13 @@ def test_only_sessions_that_can_run_a_route_are_asked_and_only_for_it() -> None:
     assert [demand.route_ids for demand in demands] == [(2,), (2, 3)]
 
 
+def test_promised_slots_are_left_for_others() -> None:
+    sessions = table(session(slots=2), session(slots=3))
+    assert not sessions.reserve(100, promised=5).demands
+    assert sessions.reserve(100, promised=3).slots == 2
+    assert sessions.reserve(1).slots == 1
+
+
 def test_a_draining_session_takes_nothing() -> None:
     one = session()
     one.draining = True
