@@ -73,8 +73,12 @@ def merged_config(config: bytes, workflow: RegisteredWorkflow) -> str | Rejectio
     if not isinstance(given, dict):
         wrong: tuple[FieldViolation, ...] = (FieldViolation("config", "must be an object keyed by stage id"),)
         return Rejection(Reason.INVALID_CONFIG, "config must be an object keyed by stage id.", {}, wrong)
+    return _merged(given, workflow)
+
+
+def _merged(given: Mapping[str, Any], workflow: RegisteredWorkflow) -> str | Rejection:
     merged: dict[str, Any] = {}
-    wrong = (*_unknown_stages(given, workflow), *_merge(given, workflow, merged))
+    wrong: tuple[FieldViolation, ...] = (*_unknown_stages(given, workflow), *_merge(given, workflow, merged))
     if wrong:
         message = f"The config of workflow {workflow.definition.name} is wrong in {len(wrong)} place(s)."
         return Rejection(Reason.INVALID_CONFIG, message, {"workflow_name": workflow.definition.name}, wrong)
@@ -82,6 +86,25 @@ def merged_config(config: bytes, workflow: RegisteredWorkflow) -> str | Rejectio
     if len(text) > limits.PAYLOAD_INLINE_BYTES_MAX:
         return payloads.too_large("config", len(text), limits.PAYLOAD_INLINE_BYTES_MAX)
     return text.decode()
+
+
+def overridden_config(config: str, override: bytes, workflow: RegisteredWorkflow) -> str | Rejection:
+    """Puts the slices of some stages in the place of a run's, and checks the whole.
+
+    Args:
+        config: The run's config.
+        override: JSON text of an object keyed by stage id.
+        workflow: The run's version.
+
+    Returns:
+        JSON text with a slice for each stage.
+    """
+    given = payloads.parse(override, "config")
+    if isinstance(given, Rejection):
+        return given
+    if not isinstance(given, dict):
+        return merged_config(override, workflow)  # it says what is wrong
+    return _merged({**orjson.loads(config), **given}, workflow)
 
 
 def _unknown_stages(given: Mapping[str, Any], workflow: RegisteredWorkflow) -> Iterator[FieldViolation]:

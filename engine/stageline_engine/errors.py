@@ -4,6 +4,7 @@ EngineError
 ├── StorageUnavailableError   the database or the blob store cannot be reached; try again later
 ├── BlobNotFoundError         no stored bytes of this key; do not retry
 ├── ConcurrentChangeError     a row was not as it had been read; nothing was written, the batch may be tried again
+├── BatchSizeError            more commands in one batch than one transaction takes, or none; nothing was done
 └── InvariantError            a bug: the state contradicts itself; nothing was written
 """
 
@@ -31,6 +32,21 @@ class BlobNotFoundError(EngineError):
 
 class ConcurrentChangeError(EngineError):
     """A guarded write found a row changed since it was read. The transaction was rolled back and can be tried again."""
+
+
+class BatchSizeError(EngineError):
+    """A batch is empty or too large for one transaction.
+
+    Attributes:
+        count: How many commands it has.
+        limit: How many it may have.
+    """
+
+    def __init__(self, count: int, limit: int) -> None:
+        """Names the limit and the size."""
+        super().__init__(f"a batch takes 1 to {limit} commands (COMMANDS_PER_BATCH_MAX), not {count}")
+        self.count = count
+        self.limit = limit
 
 
 class InvariantError(EngineError):

@@ -228,12 +228,27 @@ class CheckRequested(Struct, frozen=True):
     stage_id: str
 
 
+class RestoredWait(Struct, frozen=True):
+    """How the wait of a suspended stage goes on: its next check, the time between two, and its end."""
+
+    check_at: datetime
+    poll_interval: timedelta
+    wait_until: datetime
+
+
 class JobRestored(Struct, frozen=True):
-    """A repair: an open stage had no job. It never happens in health."""
+    """A repair: an open stage had no job. It never happens in health.
+
+    Attributes:
+        wait: Of a suspended stage; None for one that is to be run.
+        deadline_at: When one that is to be run must have been leased; None means no limit.
+    """
 
     number: int
     stage_id: str
     route_id: int
+    wait: RestoredWait | None = None
+    deadline_at: datetime | None = None
 
 
 class StageCompleted(Struct, frozen=True):

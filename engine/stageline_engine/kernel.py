@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 from stageline_engine import commands
-from stageline_engine.errors import ConcurrentChangeError
+from stageline_engine.errors import BatchSizeError, ConcurrentChangeError
 from stageline_engine.handlers.annotate import annotate_runs
 from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.create import create_runs
@@ -27,6 +27,7 @@ from stageline_engine.handlers.report import report_jobs, report_progress
 from stageline_engine.handlers.rerun import rerun_runs
 from stageline_engine.handlers.resume import resume_stages
 from stageline_engine.handlers.runs import cancel_runs, transition_runs
+from stageline_engine.limits import COMMANDS_PER_BATCH_MAX
 from stageline_engine.payload_store import PayloadStore
 from stageline_engine.ports import Clock, EventSink, IdSource, Persistence, WorkflowRegistry
 from stageline_engine.rejections import Rejection
@@ -118,7 +119,10 @@ class Kernel:
             StorageUnavailableError: The database, or the store of a large payload, is away. The batch may or may not have been committed; every command
                 is safe to send again with its key or token.
             ConcurrentChangeError: Rows kept changing under the batch; nothing was written.
+            BatchSizeError: The batch is empty or too large.
         """
+        if not 0 < len(batch) <= COMMANDS_PER_BATCH_MAX:
+            raise BatchSizeError(len(batch), COMMANDS_PER_BATCH_MAX)
         for tries_left in reversed(range(CONFLICT_RETRIES_MAX)):
             try:
                 if self._payloads is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -56,12 +56,23 @@ class KeyRecord(Struct, frozen=True):
 
 
 class SuspendedState(Struct, frozen=True):
-    """What a suspended stage's checks are given, as JSON text."""
+    """What a suspended stage waits with.
+
+    Attributes:
+        run_id: The run.
+        stage_number: The stage.
+        generation: Its generation.
+        state: What its checks are given, as JSON text.
+        wait_until: The end of its wait; None where an older version did not store it.
+        poll_interval: The time between two checks; None where it is never polled, or an older version did not store it.
+    """
 
     run_id: UUID
     stage_number: int
     generation: int
     state: str
+    wait_until: datetime | None = None
+    poll_interval: timedelta | None = None
 
 
 class ResumeToken(Struct, frozen=True):

@@ -14,6 +14,7 @@ from stageline_engine import events
 from stageline_engine.apply import Focus, apply
 from stageline_engine.commands import LeaseReference, StopReason
 from stageline_engine.decide.view import RunView
+from stageline_engine.errors import InvariantError
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunRow
@@ -40,19 +41,37 @@ class RunRecords:
     def __init__(
         self,
         run: RunRow | None,
-        workflow: RegisteredWorkflow,
+        workflow: RegisteredWorkflow | None,
         stages: Iterable[StageRow] = (),
         jobs: Iterable[JobRow] = (),
     ) -> None:
-        """Takes the rows that were read; ``run`` is None for a run that is about to be created."""
+        """Takes what was read.
+
+        Args:
+            run: The run; None for one that is about to be created.
+            workflow: The version that it is pinned to; None for a run that can only be ended, as it cannot be had.
+            stages: Those of its stages that were asked for.
+            jobs: Their live jobs.
+        """
         self.run = run
-        self.workflow = workflow
+        self._workflow = workflow
         self.stages = {stage.number: stage for stage in stages}
         self.jobs = {job.stage_number: job for job in jobs}
         self.read_run = run
         self.read_stages = dict(self.stages)
         self.read_jobs = dict(self.jobs)
         self.group_outputs: dict[int, str] = {}
+
+    @property
+    def workflow(self) -> RegisteredWorkflow:
+        """The version that the run is pinned to.
+
+        Raises:
+            InvariantError: It cannot be had.
+        """
+        if self._workflow is None:
+            raise InvariantError(f"the definition of run {Focus(self.run).existing_run().id} cannot be had")
+        return self._workflow
 
     def include(self, stage: StageRow, job: JobRow) -> None:
         """Takes in one more stage of this run that was read under the same lock."""
@@ -85,6 +104,11 @@ class Workspace:
     def add(self, run_id: UUID, records: RunRecords) -> None:
         """Takes in a run that was read or is about to be created."""
         self.runs[run_id] = records
+
+    def forget(self, run_id: UUID) -> None:
+        """Undoes what the batch has made of a run so far, where nothing but its rows and events can be concerned."""
+        self.runs.pop(run_id, None)
+        self._changes.events = [event for event in self._changes.events if event.run_id != run_id]
 
     def view(self, run_id: UUID) -> RunView | None:
         """What a decider may see of a run; None where it does not exist."""
@@ -153,8 +177,9 @@ class Workspace:
             self._refer(after.existing_run(), output)
 
     def _suspend(self, after: Focus, state: str, conditions: tuple[events.ResumeCondition, ...] = ()) -> None:
-        stage = after.existing_stage()
-        kept = SuspendedState(stage.run_id, stage.number, stage.generation, state)
+        stage, job = after.existing_stage(), after.existing_job()
+        interval = job.poll_interval if job.available_at != job.deadline_at else None
+        kept = SuspendedState(stage.run_id, stage.number, stage.generation, state, job.deadline_at, interval)
         self._changes.suspended_states.append(kept)
         self._refer(after.existing_run(), state)
         for condition in conditions:

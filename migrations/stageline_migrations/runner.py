@@ -1,7 +1,9 @@
 """Brings a database's schema to a revision. Safe to call from several servers at once: one migrates, the others wait."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from alembic import command
 from alembic.config import Config
@@ -13,6 +15,9 @@ from sqlalchemy.pool import NullPool
 
 HEAD = "head"
 BASE = "base"
+
+_LOCK_INTERVAL = timedelta(milliseconds=100)
+"""Between two tries to get the lock. Whoever waited inside one statement would hold up an index that is made concurrently."""
 
 _LOCK_NUMBER = 0x5374_6167_656C_696E  # of a session's advisory lock, held while the schema is changed
 
@@ -78,7 +83,16 @@ def _connected(dsn: str) -> Iterator[Connection]:
 def _locked(dsn: str) -> Iterator[Connection]:
     """Connects, and holds the lock until the connection ends."""
     with _connected(dsn) as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK_NUMBER})
-        connection.commit()
+        while not _took_lock(connection):
+            time.sleep(_LOCK_INTERVAL.total_seconds())
         yield connection
         connection.commit()
+
+
+def _took_lock(connection: Connection) -> bool:
+    """Tries to get the lock, and leaves no transaction open where another has it."""
+    taken = connection.execute(
+        text("SELECT pg_try_advisory_lock(:number)"), {"number": _LOCK_NUMBER}
+    ).scalar()
+    connection.commit()
+    return bool(taken)

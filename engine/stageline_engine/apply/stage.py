@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from stageline_engine import events
 from stageline_engine.apply.focus import Focus
-from stageline_engine.limits import POLL_INTERVAL_DEFAULT
 from stageline_engine.model.job import JOB_TRANSITIONS, JobKind, JobRow, JobState
 from stageline_engine.model.run import RunError
 from stageline_engine.model.stage import STAGE_TRANSITIONS, StageRow, StageState
@@ -26,7 +25,7 @@ def stage_scheduled(focus: Focus, event: events.StageScheduled, now: datetime) -
         generation=event.generation,
         attempt=0,
         delivery=0,
-        lease_epoch=before.lease_epoch if before else 0,
+        lease_epoch=before.lease_epoch if before else run.lease_epoch_floor,
         recorded_token=None,
         version=before.version if before else 0,
         created_at=now,
@@ -48,8 +47,9 @@ def stage_scheduled(focus: Focus, event: events.StageScheduled, now: datetime) -
 
 
 def stage_discarded(focus: Focus, event: events.StageDiscarded, now: datetime) -> Focus:
-    """The stage execution ceases to exist; a later generation may take its place."""
-    return Focus(focus.run, None, None)
+    """The stage execution ceases to exist; a later generation may take its place, and goes on counting its leases."""
+    run, stage = focus.existing_run(), focus.existing_stage()
+    return Focus(replace(run, lease_epoch_floor=max(run.lease_epoch_floor, stage.lease_epoch)), None, None)
 
 
 def stage_started(focus: Focus, event: events.StageStarted, now: datetime) -> Focus:
@@ -154,21 +154,22 @@ def check_requested(focus: Focus, event: events.CheckRequested, now: datetime) -
 
 
 def job_restored(focus: Focus, event: events.JobRestored, now: datetime) -> Focus:
-    """An open stage gets the job back that it must have; a suspended one is checked at once."""
-    run, stage = focus.existing_run(), focus.existing_stage()
-    suspended = stage.state is StageState.SUSPENDED
+    """An open stage gets the job back that it must have; the wait of a suspended one goes on to its end."""
+    run, stage, wait = focus.existing_run(), focus.existing_stage(), event.wait
+    state = JobState.READY if wait is None or wait.check_at <= now else JobState.DELAYED
     job = JobRow(
         run_id=run.id,
         stage_number=stage.number,
         route_id=event.route_id,
-        kind=JobKind.CHECK if suspended else JobKind.EXECUTE,
-        state=JobState.READY,
+        kind=JobKind.EXECUTE if wait is None else JobKind.CHECK,
+        state=state,
         priority=run.priority,
-        available_at=now,
+        available_at=now if wait is None else max(wait.check_at, now),
         generation=stage.generation,
         lease_epoch=stage.lease_epoch,
         version=0,
-        poll_interval=POLL_INTERVAL_DEFAULT if suspended else None,
+        deadline_at=event.deadline_at if wait is None else wait.wait_until,
+        poll_interval=None if wait is None else wait.poll_interval,
     )
     return Focus(run, replace(stage, state=follow(STAGE_TRANSITIONS, stage.state, "JobRestored")), job)
 

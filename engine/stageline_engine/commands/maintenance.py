@@ -105,6 +105,8 @@ class OutboxFlushed:
 class ClaimPendingRuns(Command["PendingRunsClaimed"]):
     """``run.claimPending``: start runs that waited for their time, the most urgent first.
 
+    One that cannot be started fails with CLAIM_FAILED, and does not hurt the others.
+
     A repeat finds nothing more to do. Several servers may claim at once: each run is started once.
 
     Reached by the server's own timers, and ``AdminService.MaintenanceTick``.
@@ -123,10 +125,12 @@ class PendingRunsClaimed:
     Attributes:
         run_ids: The runs that started.
         next_start_at: When the next one is due; None while none waits.
+        failed_run_ids: Runs that could not be started, and have failed.
     """
 
     run_ids: tuple[UUID, ...]
     next_start_at: datetime | None
+    failed_run_ids: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ class RerunRun(Command["RunRerunResult"]):
         run_id: A COMPLETED or FAILED run.
         from_stage_id: The stage; its whole group and all after it run again, in a new generation.
         reason: Why, for people, at most ``CANCEL_REASON_LENGTH_MAX``.
-        config: JSON text of the whole config to use from now on, at most ``PAYLOAD_INLINE_BYTES_MAX``; None keeps the run's.
+        config: JSON text of an object keyed by stage id, whose slices take the place of the run's; None keeps all of them.
         idempotency_key: Makes a repeat return the first result, at most ``REQUEST_ID_LENGTH_MAX``; empty means none.
     """
 

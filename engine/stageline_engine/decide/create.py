@@ -8,7 +8,7 @@ from uuid import UUID
 from stageline_engine import events
 from stageline_engine.decide.advance import start_group
 from stageline_engine.model.definition import RegisteredWorkflow
-from stageline_engine.model.run import RunRow, RunState
+from stageline_engine.model.run import RunError, RunRow, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,19 @@ def start_run(workflow: RegisteredWorkflow, now: datetime) -> Iterator[events.Ev
     timeout = workflow.definition.run_timeout
     yield events.RunStarted(now + timeout if timeout else None)
     yield from start_group(workflow, 1, now)
+
+
+CLAIM_FAILED = "CLAIM_FAILED"
+"""Error type of a run that waited and could not be started."""
+
+
+def fail_start(fault: str) -> events.RunFailed:
+    """Returns the end of a run that cannot be started.
+
+    Args:
+        fault: What stood in the way, for a person.
+    """
+    return events.RunFailed(RunError(CLAIM_FAILED, f"The run could not be started: {fault}"))
 
 
 def decide_create(accepted: AcceptedRun, run_id: UUID, now: datetime) -> Iterator[events.Event]:

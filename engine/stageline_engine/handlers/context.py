@@ -1,6 +1,7 @@
 """What a handler works with: one transaction, its workspace, and the sources of time, ids and chance."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,6 +23,12 @@ class Batch:
         """Locks runs and takes them into the workspace; those that do not exist stay unknown there."""
         for loaded in await self.work.load_runs(wanted):
             await self.take(loaded)
+
+    async def load_sound(self, wanted: Mapping[UUID, Selection]) -> None:
+        """Locks runs and takes in those whose definition can be had: one bad run never holds up the care of others."""
+        for loaded in await self.work.load_runs(wanted):
+            with suppress(InvariantError):
+                await self.take(loaded)
 
     async def take(self, loaded: LoadedRun) -> None:
         """Takes a locked run into the workspace.

@@ -15,6 +15,7 @@ from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.idempotency import KeyReservations
 from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
 from stageline_engine.model.run import RunState
+from stageline_engine.model.stage import StageState
 from stageline_engine.ports import ALL_STAGES
 from stageline_engine.rejections import Reason, Rejection, out_of_limits
 
@@ -82,7 +83,13 @@ async def repair(batch: Batch, run_id: UUID) -> str:
     numbers = view.workflow.definition.numbers_of_group(view.run.current_group)
     outputs = await batch.work.load_outputs({run_id: numbers}, EVENT_OUTPUT_BYTES_MAX)
     records.group_outputs.update({number: text for (_, number), text in outputs.items()})
-    happened = list(decide_repair(view, batch.space.now))
+    jobless = [
+        (run_id, number)
+        for number, stage in view.stages.items()
+        if stage.state is StageState.SUSPENDED and number not in view.jobs
+    ]
+    waits = await batch.work.load_waits(jobless) if jobless else []
+    happened = list(decide_repair(view, {kept.stage_number: kept for kept in waits}, batch.space.now))
     batch.space.apply_all(run_id, happened)
     return _ACTIONS[type(happened[0])] if happened else "noop"
 

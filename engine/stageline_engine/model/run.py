@@ -35,6 +35,7 @@ _TERMINAL = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
 RUN_TRANSITIONS = {
     (RunState.PENDING, "RunStarted"): RunState.RUNNING,
     (RunState.PENDING, "RunCancelled"): RunState.CANCELLED,
+    (RunState.PENDING, "RunFailed"): RunState.FAILED,
     (RunState.RUNNING, "RunAdvanced"): RunState.RUNNING,
     (RunState.RUNNING, "RunCompleted"): RunState.COMPLETED,
     (RunState.RUNNING, "RunFailed"): RunState.FAILED,
@@ -82,6 +83,7 @@ class RunRow(Struct, frozen=True):
         total_tokens: Sum of their tokens.
         start_at: Not started before this time; None means at once.
         deadline_at: When a run that has not ended fails; None means never.
+        lease_epoch_floor: The highest lease epoch of any stage that a rerun took away; one that comes anew begins there.
     """
 
     id: UUID
@@ -103,6 +105,7 @@ class RunRow(Struct, frozen=True):
     total_tokens: int = 0
     start_at: datetime | None = None
     deadline_at: datetime | None = None
+    lease_epoch_floor: int = 0
 
 
 def check_run(run: RunRow) -> None:

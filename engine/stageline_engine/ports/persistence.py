@@ -17,7 +17,7 @@ from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
-from stageline_engine.records import ChangeSet, EventRow, JobKey, KeyRecord, ResumeToken
+from stageline_engine.records import ChangeSet, EventRow, JobKey, KeyRecord, ResumeToken, SuspendedState
 
 Selection = frozenset[int]
 """Numbers of the stages to load with a run."""
@@ -125,6 +125,10 @@ class UnitOfWork(Protocol):
         """Reads outputs of completed stages of locked runs; those longer than ``bytes_max`` are left out."""
         ...
 
+    async def load_configs(self, run_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """Reads the whole configs of locked runs, as JSON texts."""
+        ...
+
     async def claim_jobs(self, route_ids: Sequence[int], limit: int) -> Claim:
         """Locks ready jobs of these routes and their runs, the most urgent first, passing over what is locked."""
         ...
@@ -180,6 +184,10 @@ class UnitOfWork(Protocol):
 
     async def load_resume_token(self, token_sha256: bytes) -> ResumeToken | None:
         """Returns what is stored of a resume token; lock its run first."""
+        ...
+
+    async def load_waits(self, keys: Collection[JobKey]) -> Sequence[SuspendedState]:
+        """Returns what suspended stages of locked runs wait with, in their present generation."""
         ...
 
     async def known_annotations(self, wanted: Mapping[UUID, Collection[str]]) -> Collection[tuple[UUID, str]]:

@@ -1,16 +1,10 @@
 """What changes a run that exists beside its cancellation: reruns, and ends of waits."""
 
-from typing import Any
-
-import orjson
-
 from stageline.v1 import run_pb2
 from stageline.v1 import run_service_pb2 as messages
-from stageline_engine import payloads
 from stageline_engine.commands import RerunRun
-from stageline_engine.rejections import FieldViolation, Rejection
 from stageline_server.dispatch.plane import ControlPlane
-from stageline_server.errors import RefusedError, accepted
+from stageline_server.errors import accepted
 from stageline_server.mapping.fields import json_of, namespace_of, optional_name, run_id_of
 from stageline_server.mapping.to_commands import resume_stage_command
 from stageline_server.services.run_reader import RunReader
@@ -31,13 +25,11 @@ class RunChanges:
             RefusedError: As the protocol says of RerunRun.
         """
         namespace, run_id = namespace_of(request.namespace), run_id_of(request.run_id)
-        details = await self._reader.details(namespace, run_id, with_outputs=False)
         stage_id = optional_name(request.from_stage_id, "from_stage_id")
         if not stage_id:
+            details = await self._reader.details(namespace, run_id, with_outputs=False)
             stage_id = (await self._reader.definition(details.run)).stages[0].id
-        config = None
-        if request.HasField("config"):
-            config = _overlaid(details.payload.config, json_of(request.config, "config"))
+        config = json_of(request.config, "config") if request.HasField("config") else None
         command = RerunRun(namespace, run_id, stage_id, request.reason, config, request.request_id)
         accepted(await self._plane.rerun_run(command))
         return await self._reader.basic(namespace, run_id)
@@ -51,22 +43,3 @@ class RunChanges:
         command = resume_stage_command(request)
         accepted(await self._plane.resume_stage(command))
         return await self._reader.basic(command.namespace, command.run_id)
-
-
-def _overlaid(config: str, override: bytes) -> bytes:
-    """The run's config with the slices of some stages replaced, in one form for each meaning: a repeat is recognised.
-
-    Raises:
-        RefusedError: The override is too large, or not JSON.
-    """
-    given: Any = payloads.parse(override, "config")
-    if isinstance(given, Rejection):
-        raise RefusedError(given)
-    if not isinstance(given, dict):
-        return override  # the engine says what is wrong with it
-    merged = orjson.loads(config) | given
-    try:
-        return orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError as error:
-        violation = FieldViolation("config", str(error))
-        raise RefusedError(payloads.malformed("config", violation.description)) from None

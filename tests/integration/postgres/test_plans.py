@@ -73,11 +73,14 @@ STATEMENTS = {
     "load_stages": runs.LOAD_STAGES,
     "load_all_stages": runs.LOAD_ALL_STAGES,
     "load_outputs": runs.LOAD_OUTPUTS,
+    "load_configs": runs.LOAD_CONFIGS,
     "get_run": runs.GET_RUN,
     "get_stages": runs.GET_STAGES,
     "list_events": runs.LIST_EVENTS,
     "list_runs": runs.list_runs(()),
     "list_runs_before": runs.list_runs(("workflow_name", "before")),
+    "list_runs_filtered": runs.list_runs(("created_after", "created_before", "labels")),
+    "load_waits": runs.LOAD_WAITS,
     "read_keys": runs.READ_KEYS,
     "claim_outbox": outbox.CLAIM_OUTBOX,
     "settle_outbox": outbox.SETTLE_OUTBOX,
@@ -171,6 +174,38 @@ def test_a_plan_made_while_the_tables_are_new_reads_no_whole_index(
     scans = [(line, plan[place + 1]) for place, line in enumerate(plan) if " Scan using " in line]
     assert scans
     assert all("Index Cond" in condition for _, condition in scans), "\n".join(plan)
+
+
+@pytest.mark.parametrize(
+    ("filters", "given", "index"),
+    [
+        (("created_before",), "'2020-01-01'", "ix_runs_created"),
+        (("created_after", "created_before"), "'2029-12-31', '2029-12-31 12:00'", "ix_runs_created"),
+        (("labels",), '\'{"team": "few"}\'', "ix_run_payloads_labels"),
+        (("labels", "before"), f'\'{{"team": "few"}}\', {ID}', "ix_run_payloads_labels"),
+    ],
+)
+def test_a_list_of_few_runs_among_many_reads_no_others(
+    filters_url: str, filters: tuple[str, ...], given: str, index: str
+) -> None:
+    with psycopg.connect(filters_url, autocommit=True) as connection:
+        connection.execute(settings.CONFIGURE)
+        connection.execute(settings.PLAN_FOR_VALUES.replace(b"LOCAL ", b""))
+        plan = _plan(connection, runs.list_runs(filters), f"'default', 50, {given}")
+    assert index in plan, plan
+
+
+@pytest.fixture(scope="module")
+def filters_url(filled_url: str) -> str:
+    """The same database, in which a few of the many runs with labels have one of their own."""
+    with psycopg.connect(filled_url, autocommit=True) as connection:
+        connection.execute("""UPDATE run_payloads SET labels = '{"team": "many"}'""")
+        connection.execute(
+            """UPDATE run_payloads SET labels = '{"team": "few"}'
+               WHERE run_id IN (SELECT id FROM runs WHERE state = 'RUNNING' LIMIT 20)"""
+        )
+        connection.execute("ANALYZE run_payloads")
+    return filled_url
 
 
 def _parameters_of(statement: bytes) -> int:

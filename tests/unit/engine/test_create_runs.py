@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from stageline_engine.commands import CreateRun, RunCreation
-from stageline_engine.errors import ConcurrentChangeError, StorageUnavailableError
+from stageline_engine.errors import BatchSizeError, ConcurrentChangeError, StorageUnavailableError
 from stageline_engine.kernel import CONFLICT_RETRIES_MAX, Kernel
 from stageline_engine.limits import COMMANDS_PER_BATCH_MAX, PAYLOAD_BYTES_MAX, REQUEST_ID_LENGTH_MAX
 from stageline_engine.model.job import JobState
@@ -243,3 +243,14 @@ async def test_a_batch_is_tried_again_after_a_concurrent_change_and_not_for_ever
         await kernel.dispatch(CreateRun("default", "flow", b'{"n": 3}'))
     assert tries == CONFLICT_RETRIES_MAX
     assert await runs_of(scene) == 1
+
+
+@pytest.mark.parametrize("count", [0, COMMANDS_PER_BATCH_MAX + 1])
+async def test_a_batch_has_a_size(scene: Scene, count: int) -> None:
+    await prepared(scene)
+    with pytest.raises(BatchSizeError, match="COMMANDS_PER_BATCH_MAX") as refused:
+        await scene.kernel.dispatch_many([CreateRun("default", "flow", b'{"n": 3}')] * count)
+    assert (refused.value.count, refused.value.limit) == (count, COMMANDS_PER_BATCH_MAX)
+    assert await runs_of(scene) == 0
+    whole = [CreateRun("default", "flow", b'{"n": 3}')] * COMMANDS_PER_BATCH_MAX
+    assert len((await scene.kernel.dispatch_many(whole)).results) == COMMANDS_PER_BATCH_MAX

@@ -15,7 +15,7 @@ from tests.unit.engine.views import LATER, Life, kinds
 
 
 def repaired(life: Life) -> list[events.Event]:
-    return list(decide_repair(life.view(), LATER))
+    return list(decide_repair(life.view(), {}, LATER))
 
 
 def suspended() -> Life:

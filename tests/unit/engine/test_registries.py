@@ -16,7 +16,7 @@ EVENTS = frozenset(typing.get_args(events.Event))
 # Kinds of events that are in the tables and come with later commands, or are not told on their own.
 TABLE_ONLY = frozenset({"JobPromoted"})
 # Values that events carry.
-CARRIED = {events.StageError, events.Annotation, events.ResumeCondition}
+CARRIED = {events.StageError, events.Annotation, events.ResumeCondition, events.RestoredWait}
 
 
 def commands_declared() -> set[type]:

@@ -137,21 +137,31 @@ def test_a_remark_changes_no_run_in_any_state(state: RunState) -> None:
 
 @pytest.mark.parametrize("state", StageState, ids=name)
 def test_a_discarded_stage_ceases_to_exist_whatever_its_state(state: StageState) -> None:
-    before = Focus(run_in(RunState.RUNNING), stage_in(state))
-    assert apply(before, events.StageDiscarded(1, "a"), LATER) == Focus(before.run)
+    run, old = run_in(RunState.RUNNING), replace(stage_in(state), lease_epoch=6)
+    after = apply(Focus(run, old), events.StageDiscarded(1, "a"), LATER)
+    assert after == Focus(replace(run, lease_epoch_floor=6))
+    again = apply(Focus(after.run, replace(old, lease_epoch=5)), events.StageDiscarded(2, "b"), LATER)
+    assert again.existing_run().lease_epoch_floor == 6
 
 
 def test_a_restored_job_is_a_check_where_the_stage_is_suspended() -> None:
-    for state, kind, interval in (
-        (StageState.PENDING, JobKind.EXECUTE, None),
-        (StageState.RUNNING, JobKind.EXECUTE, None),
-        (StageState.SUSPENDED, JobKind.CHECK, POLL_INTERVAL_DEFAULT),
+    end = LATER + timedelta(hours=1)
+    polled = events.RestoredWait(LATER, POLL_INTERVAL_DEFAULT, end)
+    never_polled = replace(polled, check_at=end)
+    for state, wait, expected in (
+        (StageState.PENDING, None, (JobKind.EXECUTE, JobState.READY, LATER, None, None)),
+        (StageState.RUNNING, None, (JobKind.EXECUTE, JobState.READY, LATER, None, None)),
+        (StageState.SUSPENDED, polled, (JobKind.CHECK, JobState.READY, LATER, end, POLL_INTERVAL_DEFAULT)),
+        (
+            StageState.SUSPENDED,
+            never_polled,
+            (JobKind.CHECK, JobState.DELAYED, end, end, POLL_INTERVAL_DEFAULT),
+        ),
     ):
-        job = apply(
-            Focus(run_in(RunState.RUNNING), stage_in(state)), events.JobRestored(1, "a", 9), LATER
-        ).existing_job()
-        assert (job.state, job.kind, job.poll_interval) == (JobState.READY, kind, interval)
-        assert (job.route_id, job.available_at, job.lease_epoch) == (9, LATER, 1)
+        restored = events.JobRestored(1, "a", 9, wait)
+        job = apply(Focus(run_in(RunState.RUNNING), stage_in(state)), restored, LATER).existing_job()
+        assert (job.kind, job.state, job.available_at, job.deadline_at, job.poll_interval) == expected
+        assert (job.route_id, job.lease_epoch) == (9, 1)
 
 
 def test_a_new_generation_keeps_the_epoch_so_that_old_leases_stay_fenced() -> None:

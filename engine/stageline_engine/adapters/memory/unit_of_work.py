@@ -28,7 +28,7 @@ from stageline_engine.ports import (
     OutboxSettlement,
     Selection,
 )
-from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken
+from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken, SuspendedState
 
 TIMED_OUT = "TIMED_OUT"
 """Why a session ended that was not heard of in time."""
@@ -75,6 +75,14 @@ class MemoryUnitOfWork:
         texts = {key: commit.output_of(self._state, key) for key in keys}
         return {
             key: text for key, text in texts.items() if text is not None and len(text.encode()) <= bytes_max
+        }
+
+    async def load_configs(self, run_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """Reads the whole configs of locked runs."""
+        return {
+            run_id: self._state.payloads[run_id].config
+            for run_id in run_ids
+            if run_id in self._state.payloads
         }
 
     async def claim_jobs(self, route_ids: Sequence[int], limit: int) -> Claim:
@@ -201,6 +209,16 @@ class MemoryUnitOfWork:
     async def load_resume_token(self, token_sha256: bytes) -> ResumeToken | None:
         """Returns what is stored of a resume token."""
         return self._state.resume_tokens.get(token_sha256)
+
+    async def load_waits(self, keys: Collection[JobKey]) -> Sequence[SuspendedState]:
+        """Returns what suspended stages wait with."""
+        kept = [self._state.suspended_states.get(key) for key in keys]
+        return [
+            wait
+            for wait in kept
+            if wait is not None
+            and wait.generation == self._state.stages[wait.run_id][wait.stage_number].generation
+        ]
 
     async def known_annotations(self, wanted: Mapping[UUID, Collection[str]]) -> Collection[tuple[UUID, str]]:
         """Returns those annotations that are stored already."""

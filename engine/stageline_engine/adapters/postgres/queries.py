@@ -50,7 +50,13 @@ class PostgresQueries:
         """Returns runs, the newest first, older than ``before``."""
         filters = _filters(which, before)
         statement = runs.list_runs(tuple(filters))
-        found = await self._database.run(statement, (which.namespace, Int4(limit + 1), *filters.values()))
+        async with self._database.connection() as connection, connection.pipeline():
+            await connection.execute(settings.BEGIN_SNAPSHOT)
+            await connection.execute(settings.PLAN_FOR_VALUES)
+            given = (which.namespace, Int4(limit + 1), *filters.values())
+            answer = await connection.cursor(binary=True).execute(statement, given)
+            await connection.execute(settings.COMMIT)
+            found = await answer.fetchall()
         page = [rows.run_row(values) for *values, _ in found[:limit]]
         labels = {run.id: values[-1] for run, values in zip(page, found, strict=False)}
         return RunPage(page, page[-1].id if page and len(found) > limit else None, labels)

@@ -106,6 +106,7 @@ runs = Table(
     Column("total_tokens", BigInteger, nullable=False),
     time_column("start_at", nullable=True),
     time_column("deadline_at", nullable=True),
+    Column("lease_epoch_floor", BigInteger, nullable=False, server_default=text("0")),
     one_of("state", RunState),
     CheckConstraint(f"(ended_at IS NOT NULL) = ({_RUN_ENDED})", name="ended_at_iff_ended"),
     CheckConstraint(
@@ -115,6 +116,7 @@ runs = Table(
     postgresql_with=_UPDATED_SELDOM,
 )
 Index("ix_runs_newest", runs.c.namespace, runs.c.id.desc())
+Index("ix_runs_created", runs.c.namespace, runs.c.created_at)
 Index("ix_runs_newest_of_workflow", runs.c.namespace, runs.c.workflow_name, runs.c.id.desc())
 Index(
     "ix_runs_open",
@@ -136,6 +138,13 @@ run_payloads = Table(
     Column("input", JSON, nullable=False),
     Column("config", JSON, nullable=False),
     Column("labels", JSONB, nullable=False),
+)
+Index(
+    "ix_run_payloads_labels",
+    run_payloads.c.labels,
+    postgresql_using="gin",
+    postgresql_ops={"labels": "jsonb_path_ops"},
+    postgresql_where=text("labels <> '{}'"),
 )
 
 stages = Table(
@@ -180,6 +189,8 @@ suspended_states = Table(
     Column("stage_number", Integer, primary_key=True),
     Column("generation", Integer, primary_key=True),
     Column("state", JSON, nullable=False),
+    time_column("wait_until", nullable=True),
+    Column("poll_interval", Interval),
     postgresql_with=_UPDATED_SELDOM,
 )
 

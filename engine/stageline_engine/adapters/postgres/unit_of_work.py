@@ -32,7 +32,7 @@ from stageline_engine.ports import (
     OutboxSettlement,
     Selection,
 )
-from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken
+from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken, SuspendedState
 
 KeyName = tuple[str, str, str]
 
@@ -67,6 +67,10 @@ class PostgresUnitOfWork:
         parameters = [*write.arrays_of(("uuid", "integer"), keys), Int4(bytes_max)]
         found = await self._pipeline.fetch(runs.LOAD_OUTPUTS, parameters)
         return {(run_id, number): output for run_id, number, output in found}
+
+    async def load_configs(self, run_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """Reads the whole configs of locked runs."""
+        return dict(await self._pipeline.fetch(runs.LOAD_CONFIGS, [array("uuid", run_ids)]))
 
     async def claim_jobs(self, route_ids: Sequence[int], limit: int) -> Claim:
         """Locks the most urgent ready jobs of these routes, passing over runs that others have locked."""
@@ -145,6 +149,11 @@ class PostgresUnitOfWork:
         """Returns what is stored of a resume token."""
         found = await self._pipeline.fetch(runs.LOAD_RESUME_TOKEN, [token_sha256])
         return rows.resume_token(found[0]) if found else None
+
+    async def load_waits(self, keys: Collection[JobKey]) -> Sequence[SuspendedState]:
+        """Returns what suspended stages wait with."""
+        found = await self._pipeline.fetch(runs.LOAD_WAITS, write.arrays_of(("uuid", "integer"), list(keys)))
+        return [SuspendedState(*values) for values in found]
 
     async def known_annotations(self, wanted: Mapping[UUID, Collection[str]]) -> Collection[tuple[UUID, str]]:
         """Returns those annotations that are stored already."""

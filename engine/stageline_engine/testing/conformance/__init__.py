@@ -17,9 +17,9 @@ from stageline_engine.testing.conformance.queries import QueryConformance
 from stageline_engine.testing.conformance.queue import QueueConformance
 from stageline_engine.testing.conformance.races import RaceConformance
 from stageline_engine.testing.conformance.registry import RegistryConformance
+from stageline_engine.testing.conformance.repairs import RepairConformance
 from stageline_engine.testing.conformance.reruns import (
     AnnotationConformance,
-    RepairConformance,
     RerunConformance,
 )
 from stageline_engine.testing.conformance.sessions import SessionConformance

@@ -7,19 +7,17 @@ from uuid import UUID
 from stageline_engine.commands import (
     AnnotateRun,
     Disposition,
-    ReapStuckRuns,
     ReportJob,
     RerunRun,
     RunAnnotated,
     RunRerunResult,
-    StuckRunsReaped,
 )
 from stageline_engine.events import Annotation
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import AnnotationFilter
-from stageline_engine.records import AnnotationRecord, ChangeSet
+from stageline_engine.records import AnnotationRecord
 from stageline_engine.rejections import Reason, Rejection
-from stageline_engine.testing.conformance.base import Conformance, load
+from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.definitions import stage
 from stageline_engine.testing.play import Play
 from stageline_engine.testing.scene import completed, failed
@@ -131,6 +129,34 @@ class RerunConformance(Conformance):
             await play.scene.kernel.dispatch(rerun(run_id, "a", config=b'{"a": {"model": "better"}}'))
             assert (await play.offer()).config == '{"model":"better"}'
 
+    async def test_the_slices_of_stages_that_are_not_named_stay(self) -> None:
+        async with self.play("a", "b") as (play, _):
+            run_id = await play.scene.create("flow", config=b'{"a": {"model": "good"}, "b": {"size": 1}}')
+            await play.finish(run_id)
+            for override in (b'{"a": {"model": "better"}}', b'{"b": {"size": 2}}'):
+                await play.scene.kernel.dispatch(rerun(run_id, "a", config=override))
+                await play.finish(run_id)
+            details = await play.scene.details(run_id)
+            assert details.payload.config == '{"a":{"model":"better"},"b":{"size":2}}'
+
+    async def test_the_same_key_is_recognised_although_the_config_has_changed_since(self) -> None:
+        async with self.play("a") as (play, run_id):
+            await play.finish(run_id)
+            once = rerun(run_id, "a", config=b'{"a": {"model": "better"}}', idempotency_key="once")
+            first = await play.scene.kernel.dispatch(once)
+            await play.finish(run_id)
+            await play.scene.kernel.dispatch(rerun(run_id, "a", config=b'{"a": {"model": "best"}}'))
+            assert await play.scene.kernel.dispatch(once) == first
+
+    async def test_lease_epochs_never_go_back(self) -> None:
+        async with self.play("a", "b") as (play, run_id):
+            epochs: list[int] = []
+            for _ in range(3):
+                await play.finish(run_id)
+                epochs.append((await play.scene.details(run_id)).stages[1].stage.lease_epoch)
+                await play.scene.kernel.dispatch(rerun(run_id, "a"))
+            assert epochs == [1, 2, 3]
+
     async def test_11_4_44_a_config_that_does_not_fit_never_reaches_a_stage(self) -> None:
         schema = '{"type":"object","properties":{"length":{"type":"integer"}}}'
         async with self.play(stage("a", config_schema=schema, default_config='{"length":1}')) as (
@@ -147,31 +173,6 @@ class RerunConformance(Conformance):
             assert await play.run_state(run_id) is RunState.COMPLETED
             await play.scene.kernel.dispatch(rerun(run_id, "a"))
             assert (await play.offer()).config == '{"length":1}'
-
-
-class RepairConformance(Conformance):
-    """Repairs restore what must be there and leave every healthy run alone, however long it waits."""
-
-    async def test_11_7_98_a_stage_without_a_job_gets_it_back_once(self) -> None:
-        async with self.play("a") as (play, run_id):
-            await self._lose_job(play, run_id)
-            assert await play.offers() == ()
-            assert await play.scene.kernel.dispatch(ReapStuckRuns()) == StuckRunsReaped(1, 0)
-            assert await play.scene.kernel.dispatch(ReapStuckRuns()) == StuckRunsReaped(0, 0)
-            await play.finish(run_id)
-
-    async def test_11_7_97_runs_that_wait_run_or_are_queued_are_healthy(self) -> None:
-        async with self.play("a") as (play, _):
-            await play.offer()
-            await play.scene.create("flow")
-            play.scene.clock.advance(timedelta(days=2))
-            assert await play.scene.kernel.dispatch(ReapStuckRuns()) == StuckRunsReaped(0, 0)
-
-    async def _lose_job(self, play: Play, run_id: UUID) -> None:
-        """Takes a job away behind the kernel's back."""
-        async with play.scene.backend.persistence.begin() as work:
-            loaded = await load(work, run_id)
-            await work.commit(ChangeSet(jobs_deleted=list(loaded.jobs)))
 
 
 class AnnotationConformance(Conformance):

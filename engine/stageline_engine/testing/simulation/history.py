@@ -69,6 +69,7 @@ class History:
         self._namespaces: dict[UUID, str] = {}
         self._serial = 0
         self._seen: dict[UUID, LoadedRun] = {}
+        self._epochs: dict[tuple[UUID, int], int] = {}
         self._published = [invariants.Published() for _ in world.deployments]
 
     # What acts are made of.
@@ -286,6 +287,10 @@ class History:
         workflow = self.world.workflows[self.runs[run_id]]
         invariants.check_run(loaded, details, events, workflow)
         assert self.cancelled.get(run_id, snapshot) == snapshot  # I6
+        for stage in loaded.stages:  # a lease of an older generation is never taken for one of a newer
+            epoch = self._epochs.get((run_id, stage.number), 0)
+            assert stage.lease_epoch >= epoch
+            self._epochs[run_id, stage.number] = stage.lease_epoch
         for entry in details.stages:  # I1: an acknowledged report is committed
             recorded = self.ledger.outputs.get((run_id, entry.stage.number))
             assert recorded is None or entry.result.output == recorded.decode()

@@ -139,6 +139,7 @@ RUNS = RowShape(
         Column("total_tokens", "bigint", mutable=True),
         Column("start_at", "timestamptz"),
         Column("deadline_at", "timestamptz", mutable=True),
+        Column("lease_epoch_floor", "bigint", mutable=True),
     ),
 )
 
@@ -202,6 +203,8 @@ SUSPENDED_STATES = RowShape(
         Column("stage_number", "integer", key=True),
         Column("generation", "integer", key=True),
         Column("state", "json", mutable=True, get=_state),
+        Column("wait_until", "timestamptz", mutable=True),
+        Column("poll_interval", "interval", mutable=True),
     ),
 )
 

@@ -11,6 +11,7 @@ from stageline_engine.adapters.postgres.statements.columns import (
     RUN_PAYLOADS,
     RUNS,
     STAGES,
+    SUSPENDED_STATES,
 )
 from stageline_engine.model.stage import StageState
 
@@ -45,6 +46,9 @@ LOAD_OUTPUTS = b"""
         ON result.run_id = stage.run_id AND result.stage_number = stage.number AND result.generation = stage.generation
     WHERE result.output IS NOT NULL AND result.output_bytes <= $3"""
 """Reads outputs of completed stages, each at most so long."""
+
+LOAD_CONFIGS = b"SELECT run_id, config FROM run_payloads WHERE run_id = ANY($1)"
+"""Reads whole configs, for reruns that change a part of theirs."""
 
 INSERT_PAYLOADS = insert_rows(RUN_PAYLOADS)
 """Stores what never changes of new runs. Sent before the write of the batch, which may read it for the first jobs."""
@@ -96,6 +100,14 @@ stage that the run counts, so that the stages of a run are read only where the c
 
 LOAD_RESUME_TOKEN = f"SELECT {RESUME_TOKENS.names} FROM resume_tokens WHERE token_sha256 = $1".encode()
 """Reads a resume token."""
+
+LOAD_WAITS = f"""
+    SELECT {SUSPENDED_STATES.qualified("kept")}
+    FROM unnest($1::uuid[], $2::integer[]) AS wanted (run_id, number)
+    JOIN stages AS stage ON stage.run_id = wanted.run_id AND stage.number = wanted.number
+    JOIN suspended_states AS kept
+        ON kept.run_id = stage.run_id AND kept.stage_number = stage.number AND kept.generation = stage.generation""".encode()
+"""Reads what suspended stages wait with, for repairs."""
 
 LOCK_KEYS = b"""
     SELECT wanted.position FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (hash, position)
@@ -160,7 +172,7 @@ _LIST_CONDITIONS = {
     "states": "state = ANY({})",
     "created_after": "created_at >= {}",
     "created_before": "created_at < {}",
-    "labels": "EXISTS (SELECT FROM run_payloads WHERE run_id = runs.id AND labels @> {}::jsonb)",
+    "labels": "id IN (SELECT run_id FROM run_payloads WHERE labels <> '{{}}' AND labels @> {}::jsonb)",
     "before": "id < {}",
 }
 

@@ -14,6 +14,9 @@ statistics catch up. Every statement here finds its rows by an index, for each r
 left no other choice, and a prepared statement is planned once.
 """
 
+PLAN_FOR_VALUES = b"SET LOCAL plan_cache_mode = force_custom_plan"
+"""For the one statement whose best index depends on what is asked for: a list of runs by label or time."""
+
 BEGIN = b"BEGIN"
 COMMIT = b"COMMIT"
 ROLLBACK = b"ROLLBACK"
