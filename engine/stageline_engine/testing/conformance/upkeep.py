@@ -10,7 +10,7 @@ from stageline_engine.errors import ConcurrentChangeError
 from stageline_engine.events import Annotation
 from stageline_engine.model.definition import StageTimeouts
 from stageline_engine.ports import OutboxSettlement
-from stageline_engine.records import ChangeSet, ResumeToken
+from stageline_engine.records import ChangeSet, ResumeToken, SuspendedState
 from stageline_engine.testing.conformance.base import Conformance, load
 from stageline_engine.testing.conformance.outbox import claim, settle, told
 from stageline_engine.testing.definitions import stage, workflow
@@ -87,6 +87,24 @@ class UpkeepConformance(Conformance):
             await self._commit(scene, ChangeSet(resume_tokens=[token]))
             async with scene.backend.persistence.begin() as work:
                 assert await work.load_resume_token(token.token_sha256) == token
+
+    async def test_a_wait_is_read_as_it_was_kept_in_its_generation(self) -> None:
+        async with self.scene_with_run(["a", "b"]) as (scene, _, run_id):
+            now = scene.clock.now()
+            kept = SuspendedState(run_id, 1, 1, '{"n": 1}', now + MINUTE, timedelta(seconds=4))
+            older = SuspendedState(run_id, 2, 0, "{}")
+            await self._commit(scene, ChangeSet(suspended_states=[kept, older]))
+            async with scene.backend.persistence.begin() as work:
+                assert list(await work.load_waits([(run_id, 1), (run_id, 2), (run_id, 3)])) == [kept]
+                assert list(await work.load_waits([])) == []
+
+    async def test_configs_are_read_whole(self) -> None:
+        async with self.scene_with_run() as (scene, _, plain):
+            set_ = await scene.create("flow", config=b'{"a": {"size": 1}}')
+            async with scene.backend.persistence.begin() as work:
+                wanted = [plain, set_, scene.ids.new_id()]
+                assert dict(await work.load_configs(wanted)) == {plain: "{}", set_: '{"a":{"size":1}}'}
+                assert dict(await work.load_configs([])) == {}
 
     async def test_known_annotations_are_told_from_new_ones(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):
