@@ -13,7 +13,9 @@ from stageline_engine.errors import BatchSizeError, ConcurrentChangeError
 from stageline_engine.handlers.annotate import annotate_runs
 from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.create import create_runs
+from stageline_engine.handlers.extend import extend_leases
 from stageline_engine.handlers.lease import hand_over, input_request, lease_jobs, leased_now, offer
+from stageline_engine.handlers.lease_once import lease_once
 from stageline_engine.handlers.maintenance import (
     claim_pending_runs,
     expire_deadlines,
@@ -29,7 +31,14 @@ from stageline_engine.handlers.resume import resume_stages
 from stageline_engine.handlers.runs import cancel_runs, transition_runs
 from stageline_engine.limits import COMMANDS_PER_BATCH_MAX
 from stageline_engine.payload_store import PayloadStore
-from stageline_engine.ports import Clock, EventSink, IdSource, Persistence, WorkflowRegistry
+from stageline_engine.ports import (
+    Clock,
+    EventSink,
+    IdSource,
+    Persistence,
+    SessionStore,
+    WorkflowRegistry,
+)
 from stageline_engine.rejections import Rejection
 from stageline_engine.settling import unchecked
 from stageline_engine.workspace import Workspace
@@ -42,6 +51,7 @@ HANDLERS: Mapping[type, Handler] = {
     commands.CancelRun: cancel_runs,
     commands.TransitionRun: transition_runs,
     commands.LeaseJobs: lease_jobs,
+    commands.LeaseOnce: lease_once,
     commands.ReportJob: report_jobs,
     commands.ReportProgress: report_progress,
     commands.ReapStaleLeases: reap_stale_leases,
@@ -83,6 +93,8 @@ class Kernel:
         ids: IdSource,
         sink: EventSink | None = None,
         payloads: PayloadStore | None = None,
+        *,
+        sessions: SessionStore | None = None,
     ) -> None:
         """Takes the ports.
 
@@ -94,6 +106,7 @@ class Kernel:
             sink: Where ``outbox.flush`` puts events; without one it leaves them unpublished.
             payloads: Where payloads over the inline limit go, and what references are looked up in; without it both are
                 refused.
+            sessions: Whose leases ``lease.extend`` renews.
         """
         self._persistence = persistence
         self._registry = registry
@@ -101,6 +114,7 @@ class Kernel:
         self._ids = ids
         self._sink = sink
         self._payloads = payloads
+        self._sessions = sessions
 
     async def dispatch_many(
         self, batch: Sequence[commands.Command[Result]], demands: Sequence[commands.LeaseDemand] = ()
@@ -142,7 +156,7 @@ class Kernel:
             context = Batch(work, space, self._registry, self._ids)
             results = await HANDLERS[type(batch[0])](context, batch)
             await hand_over(context, demands)
-            leased = leased_now(context)
+            leased = [*leased_now(context), *space.offered_again]
             inputs = await work.commit(space.changes(), [input_request(context, job) for job in leased])
         offers = tuple(offer(context, job, given) for job, given in zip(leased, inputs, strict=True))
         return Dispatched(results, _effects(space, offers))
@@ -150,15 +164,20 @@ class Kernel:
     @overload
     async def dispatch(self, command: commands.FlushOutbox) -> commands.OutboxFlushed: ...
     @overload
+    async def dispatch(self, command: commands.ExtendLeases) -> commands.LeasesExtended: ...
+    @overload
     async def dispatch(self, command: commands.Command[Result]) -> Result | Rejection: ...
 
     async def dispatch(self, command: commands.Command[Any]) -> Any:
         """Carries out one command: a batch of one. See ``dispatch_many``.
 
-        ``FlushOutbox`` is taken here only: it is several short transactions, and none while the sink works.
+        Some are taken here only, since they are not one transaction: ``FlushOutbox`` is several short ones, and none while
+        the sink works; ``ExtendLeases`` is a single write.
         """
         if isinstance(command, commands.FlushOutbox):
             return await flush_outbox(command, self._persistence, self._sink, self._clock)
+        if isinstance(command, commands.ExtendLeases):
+            return await extend_leases(command, self._sessions, self._clock)
         return (await self.dispatch_many([command])).results[0]
 
 

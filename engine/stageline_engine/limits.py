@@ -111,6 +111,15 @@ RETRY_BACKOFF_MAX = timedelta(days=1)
 SESSION_TIMEOUT = timedelta(seconds=15)
 """Silence after which a session is dead and its leases are handed to others."""
 
+LEASE_DURATION = timedelta(seconds=60)
+"""How long a lease without a stream holds unless it is extended: time for a function to start, and for three extensions."""
+
+LEASE_WAIT_MAX = timedelta(seconds=60)
+"""How long one call may wait for a job: below what proxies and function platforms cut off."""
+
+LEASES_PER_CALL_MAX = 1000
+"""Leases that one call extends, and items that it reports."""
+
 HEARTBEAT_INTERVAL = timedelta(seconds=5)
 """How often a silent worker must say something: three chances within a session's time-out."""
 

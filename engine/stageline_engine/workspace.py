@@ -98,6 +98,7 @@ class Workspace:
         self.causation_id = causation_id
         self.runs: dict[UUID, RunRecords] = {}
         self.promoted_routes: set[int] = set()
+        self.offered_again: list[JobRow] = []
         self._changes = ChangeSet()
         self._reported: set[UUID] = set()
 

@@ -20,6 +20,13 @@ from stageline_engine.commands.jobs import (
     ReportProgress,
     StopReason,
 )
+from stageline_engine.commands.leases import (
+    ExtendLeases,
+    LeasedOnce,
+    LeaseName,
+    LeaseOnce,
+    LeasesExtended,
+)
 from stageline_engine.commands.maintenance import (
     ClaimPendingRuns,
     DeadLettersReplayed,
@@ -75,6 +82,7 @@ __all__ = [
     "Disposition",
     "Effects",
     "ExpireDeadlines",
+    "ExtendLeases",
     "Failed",
     "FlushOutbox",
     "JobOffer",
@@ -82,8 +90,12 @@ __all__ = [
     "JobsPromoted",
     "LeaseDemand",
     "LeaseJobs",
+    "LeaseName",
+    "LeaseOnce",
     "LeaseReference",
     "LeasedJobs",
+    "LeasedOnce",
+    "LeasesExtended",
     "OutboxFlushed",
     "Outcome",
     "PendingRunsClaimed",

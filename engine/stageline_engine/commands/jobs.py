@@ -178,10 +178,12 @@ class JobReportRecorded:
     Attributes:
         disposition: What became of it.
         note: Why the stage is failed although the worker said otherwise; empty when it is not.
+        session_id: Whose lease it ended; None where it ended none.
     """
 
     disposition: Disposition
     note: str = ""
+    session_id: UUID | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ from stageline_engine.ports import ClaimedJob, InputRequest, JobInputs, LoadedRu
 
 async def lease_jobs(batch: Batch, commands: Sequence[LeaseJobs]) -> list[LeasedJobs]:
     """Leases ready jobs to the sessions that can take them."""
-    return [await _lease(batch, command.demands) for command in commands]
+    return [await lease_demands(batch, command) for command in commands]
 
 
-async def _lease(batch: Batch, demands: Sequence[LeaseDemand]) -> LeasedJobs:
+async def lease_demands(batch: Batch, command: LeaseJobs) -> LeasedJobs:
+    """Leases ready jobs of any run to the sessions of one command."""
+    demands = command.demands
     leased, contended = 0, False
     for routes in sorted({demand.route_ids for demand in demands}):
         takers = [demand for demand in demands if demand.route_ids == routes]
@@ -28,7 +30,7 @@ async def _lease(batch: Batch, demands: Sequence[LeaseDemand]) -> LeasedJobs:
         fresh = [claimed for claimed in claim.jobs if not _known(batch, claimed.job)]
         for claimed in fresh:
             await _take(batch, claimed)
-        leased += _start(batch, [claimed.job for claimed in fresh], takers)
+        leased += start_jobs(batch, [claimed.job for claimed in fresh], takers)
     return LeasedJobs(leased, contended)
 
 
@@ -60,15 +62,16 @@ async def hand_over(batch: Batch, demands: Sequence[LeaseDemand]) -> None:
         return
     routes = {route_id for demand in demands for route_id in demand.route_ids}
     if any(job.route_id in routes for job in ready):
-        _start(batch, ready, demands, await batch.work.queue_heads(routes))
+        start_jobs(batch, ready, demands, await batch.work.queue_heads(routes))
 
 
-def _start(
+def start_jobs(
     batch: Batch,
     jobs: Sequence[JobRow],
     demands: Sequence[LeaseDemand],
     heads: Mapping[int, Urgency] | None = None,
 ) -> int:
+    """Leases ready jobs of loaded runs to sessions; returns how many found one."""
     assigned = assign(jobs, demands, heads)
     for job, session_id in assigned:
         view = batch.space.runs[job.run_id].view()

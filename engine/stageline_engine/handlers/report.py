@@ -42,11 +42,12 @@ def _report(batch: Batch, command: ReportJob, fresh: FreshAnnotations) -> JobRep
     if wrong:
         note = f"{note} The annotations were not kept: {wrong}".strip()
         command = replace(command, annotations=())
+    session_id = view.jobs[command.stage_number].session_id
     batch.space.reported(command.lease_token)
     command = replace(command, annotations=fresh.take(command.run_id, command.annotations))
     happened = decide_report(view, command, outcome, batch.space.now, batch.ids.chance())
     batch.space.apply_all(command.run_id, happened)
-    return JobReportRecorded(disposition, note)
+    return JobReportRecorded(disposition, note, session_id)
 
 
 def _stages_by_run(commands: Sequence[ReportJob] | Sequence[ReportProgress]) -> dict[UUID, frozenset[int]]:

@@ -1,10 +1,17 @@
-"""A session: one worker's stream, with its identity. It owns leases: a job's lease is stale when its session is."""
+"""A session: one worker's stream, with its identity. It owns leases: a job's lease is stale when its session is.
+
+A worker that lives for one call has a session without a stream: whoever asks for it extends it, at any server.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct, field
+
+NO_SERVER = ""
+"""The ``server_id`` of a session without a stream."""
+
 
 
 class SessionRow(Struct, frozen=True):
@@ -14,7 +21,7 @@ class SessionRow(Struct, frozen=True):
         id: UUIDv7 given by the server; the worker names it when it comes back.
         namespace: The tenant.
         worker_name: What the worker calls itself, such as ``host-1.4711``.
-        server_id: The server that its stream is on.
+        server_id: The server that its stream is on; ``NO_SERVER`` where it has none.
         slots: Jobs that it takes at a time.
         sdk: Name and version of its SDK.
         labels: What it says of itself, for routing and for people.

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from stageline_engine.commands import LeaseName
 from stageline_engine.model.session import SessionRow
 
 
@@ -32,6 +33,16 @@ class SessionStore(Protocol):
 
         Returns:
             Those extended. The others have ended or moved to another server: their streams here must be closed.
+        """
+        ...
+
+    async def extend(
+        self, namespace: str, leases: Collection[LeaseName], server_id: str, expires_at: datetime
+    ) -> frozenset[UUID]:
+        """Extends the living sessions of this server that own these leases, all in one write.
+
+        Returns:
+            The tokens of those leases that are live and whose session was extended.
         """
         ...
 

@@ -1,9 +1,11 @@
-"""Wakes whoever watches a run. A wake-up is a hint: the watcher reads the log again from where it was."""
+"""Wakes whoever watches a run, or a queue. A wake-up is a hint: the watcher looks again, from where it was."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from uuid import UUID
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Watch:
@@ -23,31 +25,32 @@ class Watch:
         self._event.clear()
 
 
-class WatchHub:
-    """All watchers of this server by run."""
+class WatchHub(Generic[Key]):
+    """All watchers of this server by what they watch: runs by id, queues by route."""
 
     def __init__(self) -> None:
         """Starts with nobody watching."""
-        self._watches: dict[UUID, set[Watch]] = {}
+        self._watches: dict[Key, set[Watch]] = {}
 
     @contextmanager
-    def watch(self, run_id: UUID) -> Iterator[Watch]:
-        """Watches a run while the context lasts. Begin before the first read, so that nothing falls between."""
+    def watch(self, *keys: Key) -> Iterator[Watch]:
+        """Watches while the context lasts. Begin before the first look, so that nothing falls between."""
         watch = Watch()
-        self._watches.setdefault(run_id, set()).add(watch)
+        for key in keys:
+            self._watches.setdefault(key, set()).add(watch)
         try:
             yield watch
         finally:
-            watches = self._watches[run_id]
-            watches.discard(watch)
-            if not watches:
-                del self._watches[run_id]
+            for key in keys:
+                self._watches[key].discard(watch)
+                if not self._watches[key]:
+                    del self._watches[key]
 
-    def ring(self, run_ids: Iterable[UUID]) -> None:
-        """Wakes the watchers of these runs."""
+    def ring(self, keys: Iterable[Key]) -> None:
+        """Wakes the watchers of these."""
         if self._watches:
-            for run_id in run_ids:
-                for watch in self._watches.get(run_id, ()):
+            for key in keys:
+                for watch in self._watches.get(key, ()):
                     watch.ring()
 
     def ring_all(self) -> None:

@@ -72,8 +72,11 @@ class ControlPlane:
         self.ports = ports
         self.server_id = server_id
         self.settings = settings or PlaneSettings()
-        self.kernel = Kernel(ports.persistence, ports.registry, ports.clock, ports.ids)
-        self.hub = WatchHub()
+        self.kernel = Kernel(
+            ports.persistence, ports.registry, ports.clock, ports.ids, sessions=ports.sessions
+        )
+        self.hub: WatchHub[UUID] = WatchHub()
+        self.queues: WatchHub[int] = WatchHub()
         self.sessions = SessionTable()
         self.logs = LogWriter(ports.logs)
         self.draining = False
@@ -269,7 +272,7 @@ class ControlPlane:
                 self._deliver(offer, session)
         elsewhere = tuple(lease for lease in effects.stopped if not self._stop_here(lease))
         if effects.ready_routes:
-            self.leaser.jobs_may_wait(effects.ready_routes)
+            self._jobs_may_wait(effects.ready_routes)
         if effects.wake_at is not None:
             self._alarm.set_no_later_than(effects.wake_at)
         self.hub.ring(effects.touched_runs)
@@ -314,13 +317,17 @@ class ControlPlane:
         for lease in hint.stopped:
             self._stop_here(lease)
         if hint.routes:
-            self.leaser.jobs_may_wait(hint.routes)
+            self._jobs_may_wait(hint.routes)
         if hint.wake_at is not None:
             self._alarm.set_no_later_than(hint.wake_at)
         if hint.all_runs:
             self._look_at_everything()
         else:
             self.hub.ring(hint.runs)
+
+    def _jobs_may_wait(self, routes: Iterable[int]) -> None:
+        self.leaser.jobs_may_wait(routes)
+        self.queues.ring(routes)
 
     def _look_at_everything(self) -> None:
         """Makes up for hints and effects that were lost."""
@@ -332,4 +339,5 @@ class ControlPlane:
         routes = {route_id for session in self.sessions.all() for route_id in session.route_ids}
         if routes:
             self.leaser.jobs_may_wait(routes)
+        self.queues.ring_all()
         self._alarm.set_no_later_than(self.ports.clock.now())

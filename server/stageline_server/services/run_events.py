@@ -61,7 +61,7 @@ class RunLog:
         return found
 
     async def follow(
-        self, after_sequence: int, hub: WatchHub, shutdown: Shutdown
+        self, after_sequence: int, hub: WatchHub[UUID], shutdown: Shutdown
     ) -> AsyncGenerator[EventRow, None]:
         """Yields events from a sequence on, live, until the last one of a run that has ended.
 

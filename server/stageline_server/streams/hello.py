@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from stageline.v1 import error_pb2, session_pb2, worker_pb2
 from stageline_engine import limits
 from stageline_engine.commands import LeaseReference
 from stageline_engine.model.definition import RegisteredWorkflow
-from stageline_engine.model.session import SessionRow
+from stageline_engine.model.session import NO_SERVER, SessionRow
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError, error_detail
 from stageline_server.mapping.failures import cut
@@ -48,20 +48,20 @@ class Opened:
         namespace: Its tenant.
         resumed: Whether it goes on from an earlier stream.
         route_ids: What it can run.
+        errors: Entries of Hello that were refused.
         kept: Leases that go on.
         unlisted: Leases that the session owns and the worker does not know of: to be handed on.
         verdicts: One for each lease that the worker named.
-        errors: Entries of Hello that were refused.
     """
 
     session_id: UUID
     namespace: str
     resumed: bool
     route_ids: tuple[int, ...]
-    kept: tuple[LeaseReference, ...]
-    unlisted: tuple[LeaseReference, ...]
-    verdicts: tuple[session_pb2.HeldLeaseVerdict, ...]
     errors: tuple[worker_pb2.ItemError, ...]
+    kept: tuple[LeaseReference, ...] = ()
+    unlisted: tuple[LeaseReference, ...] = ()
+    verdicts: tuple[session_pb2.HeldLeaseVerdict, ...] = ()
 
 
 async def open_session(plane: ControlPlane, hello: session_pb2.Hello) -> Opened:
@@ -70,24 +70,45 @@ async def open_session(plane: ControlPlane, hello: session_pb2.Hello) -> Opened:
     Raises:
         HelloRefusedError: Version, slots or stages are such that no session can begin.
     """
+    opened = await _open(plane, hello, plane.server_id, plane.settings.session_timeout)
+    return await _with_leases(plane, hello, opened)
+
+
+async def open_session_once(plane: ControlPlane, hello: session_pb2.Hello, lasts: timedelta) -> Opened:
+    """As ``open_session``, for a worker without a stream; leases that Hello names are passed over.
+
+    Args:
+        plane: The plane.
+        hello: What the worker says of itself.
+        lasts: How long the session lives unless it is extended.
+
+    Raises:
+        HelloRefusedError: As for ``open_session``.
+    """
+    return await _open(plane, hello, NO_SERVER, lasts)
+
+
+async def _open(plane: ControlPlane, hello: session_pb2.Hello, server_id: str, lasts: timedelta) -> Opened:
     _check(hello)
     namespace = _namespace(hello)
     routes, errors = await _routes(plane, namespace, hello)
-    session_id, resumed = await _begin(plane, namespace, hello)
+    session_id, resumed = await _begin(plane, namespace, hello, server_id, lasts)
+    return Opened(session_id, namespace, resumed, routes, errors)
+
+
+async def _with_leases(plane: ControlPlane, hello: session_pb2.Hello, opened: Opened) -> Opened:
+    """Adds what becomes of the leases of a stream's session."""
+    session_id, resumed = opened.session_id, opened.resumed
     held = await plane.ports.sessions.held_leases(session_id) if resumed else ()
     owned = {token: LeaseReference(session_id, token, run_id, number) for run_id, number, token in held}
     named = {
         token.secret for lease in hello.held_leases if (token := decode_token(lease.lease_token)) is not None
     }
-    return Opened(
-        session_id,
-        namespace,
-        resumed,
-        routes,
-        tuple(lease for token, lease in owned.items() if token in named),
-        tuple(lease for token, lease in owned.items() if token not in named),
-        tuple(_verdict(lease, owned) for lease in hello.held_leases),
-        errors,
+    return replace(
+        opened,
+        kept=tuple(lease for token, lease in owned.items() if token in named),
+        unlisted=tuple(lease for token, lease in owned.items() if token not in named),
+        verdicts=tuple(_verdict(lease, owned) for lease in hello.held_leases),
     )
 
 
@@ -185,35 +206,35 @@ def _routes_of(stages: session_pb2.WorkerStages, workflow: RegisteredWorkflow | 
         yield workflow.route_ids[known[stage_id] - 1]
 
 
-async def _begin(plane: ControlPlane, namespace: str, hello: session_pb2.Hello) -> tuple[UUID, bool]:
+async def _begin(
+    plane: ControlPlane, namespace: str, hello: session_pb2.Hello, server_id: str, lasts: timedelta
+) -> tuple[UUID, bool]:
     """Resumes the session that Hello names, or opens a new one."""
-    now = plane.ports.clock.now()
-    expires_at = now + plane.settings.session_timeout
+    now, sessions = plane.ports.clock.now(), plane.ports.sessions
     earlier = _session_id(hello.resume_session_id)
-    if earlier and await plane.ports.sessions.resume(earlier, namespace, plane.server_id, now, expires_at):
+    if earlier and await sessions.resume(earlier, namespace, server_id, now, now + lasts):
         return earlier, True
-    session_id = plane.ports.ids.new_id()
-    await plane.ports.sessions.open(_row(session_id, namespace, plane, hello, expires_at - now))
-    return session_id, False
+    row = _row(plane.ports.ids.new_id(), namespace, server_id, hello, now)
+    await sessions.open(replace(row, expires_at=now + lasts))
+    return row.id, False
 
 
 def _row(
-    session_id: UUID, namespace: str, plane: ControlPlane, hello: session_pb2.Hello, timeout: timedelta
+    session_id: UUID, namespace: str, server_id: str, hello: session_pb2.Hello, now: datetime
 ) -> SessionRow:
-    now = plane.ports.clock.now()
     identity = hello.identity
     return SessionRow(
         id=session_id,
         namespace=namespace,
         worker_name=cut(identity.name, limits.LABEL_VALUE_LENGTH_MAX),
-        server_id=plane.server_id,
+        server_id=server_id,
         slots=hello.slots,
         sdk=cut(
             f"{identity.sdk_name} {identity.sdk_version} {identity.runtime}".strip(),
             limits.LABEL_VALUE_LENGTH_MAX,
         ),
         connected_at=now,
-        expires_at=now + timeout,
+        expires_at=now,
         labels={
             cut(key, limits.LABEL_KEY_LENGTH_MAX): cut(value, limits.LABEL_VALUE_LENGTH_MAX)
             for key, value in hello.labels.items()

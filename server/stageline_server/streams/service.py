@@ -1,4 +1,4 @@
-"""WorkerService: the stream, and what workers fetch beside it."""
+"""WorkerService: the stream, what workers fetch beside it, and the calls of workers that have none."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +13,10 @@ from stageline_server.errors import Refusal, RefusedError, abort, answering, inv
 from stageline_server.mapping.failures import cut
 from stageline_server.mapping.fields import namespace_of
 from stageline_server.streams.endings import malformed
+from stageline_server.streams.extensions import extend_leases
+from stageline_server.streams.item_batch import ItemBatch
 from stageline_server.streams.items import some_ids
+from stageline_server.streams.one_shot import OneShotLeases
 from stageline_server.streams.session import WorkSession
 from stageline_server.streams.tokens import LeaseToken, decode_token
 
@@ -54,6 +57,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     def __init__(self, plane: ControlPlane) -> None:
         """Takes the plane to work with."""
         self._plane = plane
+        self._leases = OneShotLeases(plane)
 
     async def Work(  # type: ignore[override]  # noqa: N802 - the generated name; read and write go through the context
         self,
@@ -68,6 +72,27 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if end is not None:
             reason = error_pb2.ErrorReason.Name(end.detail.reason).removeprefix("ERROR_REASON_")
             await abort(context, Refusal(reason, end.detail.message, dict(end.detail.metadata)))
+
+    @answering
+    async def LeaseJobs(  # noqa: N802 - the generated name
+        self, request: worker_service_pb2.LeaseJobsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> worker_service_pb2.LeaseJobsResponse:
+        """Leases jobs to a worker without a stream."""
+        return await self._leases.lease(request)
+
+    @answering
+    async def ReportJobs(  # noqa: N802 - the generated name
+        self, request: worker_service_pb2.ReportJobsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> worker_service_pb2.ReportJobsResponse:
+        """Takes reports, and items about jobs that are still held."""
+        return await ItemBatch(self._plane, self._leases).take(request)
+
+    @answering
+    async def ExtendLeases(  # noqa: N802 - the generated name
+        self, request: worker_service_pb2.ExtendLeasesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> worker_service_pb2.ExtendLeasesResponse:
+        """Renews leases that LeaseJobs gave."""
+        return await extend_leases(self._plane, request)
 
     @answering
     async def FetchOutputs(  # noqa: N802 - the generated name

@@ -125,7 +125,7 @@ class WorkSession:
         if before is not None:
             before.outlet.close("SESSION_SUPERSEDED")
         # Before all else: a directive to stop goes ahead of what waits, but not of Welcome.
-        self._outbox.put_first(worker_pb2.ServerItem(welcome=self._welcome(opened)))
+        self._outbox.put_first(worker_pb2.ServerItem(welcome=welcome(self._plane, opened)))
         for verdict in opened.verdicts:
             self._outbox.put(worker_pb2.ServerItem(held_lease_verdict=verdict))
         for error in opened.errors:
@@ -137,22 +137,6 @@ class WorkSession:
             self.send_drain()
         self._plane.leaser.jobs_may_wait(opened.route_ids)
         return local
-
-    def _welcome(self, opened: Opened) -> session_pb2.Welcome:
-        settings = self._plane.settings
-        message = session_pb2.Welcome(
-            session_id=str(opened.session_id),
-            resumed=opened.resumed,
-            server_id=self._plane.server_id,
-            server_version=__version__,
-            protocol_version=PROTOCOL_VERSION,
-            heartbeat_interval=duration(settings.heartbeat_interval),
-            session_timeout=duration(settings.session_timeout),
-            progress_interval=duration(settings.progress_interval),
-            limits=wire_limits(),
-        )
-        message.server_time.FromDatetime(self._plane.ports.clock.now())
-        return message
 
     async def _read(self, local: LocalSession, inbox: Inbox, first: worker_pb2.WorkerFrame) -> None:
         """Deals with frames until the worker closes its side."""
@@ -261,6 +245,24 @@ def _outcome(
     if writer.done() and isinstance(error := writer.exception(), Exception):
         _log.warning("a stream broke: %s", error)
     return None
+
+
+def welcome(plane: ControlPlane, opened: Opened) -> session_pb2.Welcome:
+    """What a session is told of the server."""
+    settings = plane.settings
+    message = session_pb2.Welcome(
+        session_id=str(opened.session_id),
+        resumed=opened.resumed,
+        server_id=plane.server_id,
+        server_version=__version__,
+        protocol_version=PROTOCOL_VERSION,
+        heartbeat_interval=duration(settings.heartbeat_interval),
+        session_timeout=duration(settings.session_timeout),
+        progress_interval=duration(settings.progress_interval),
+        limits=wire_limits(),
+    )
+    message.server_time.FromDatetime(plane.ports.clock.now())
+    return message
 
 
 def wire_limits() -> limits_pb2.Limits:

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from stageline_engine.adapters.memory.state import MemoryState
+from stageline_engine.commands import LeaseName
 from stageline_engine.errors import ConcurrentChangeError
 from stageline_engine.model.session import SessionRow
 
@@ -49,6 +50,21 @@ class MemorySessionStore:
             return replace(session, expires_at=expires_at) if session.server_id == server_id else None
 
         return frozenset([one for one in sorted(session_ids) if await self._change(one, renewed)])
+
+    async def extend(
+        self, namespace: str, leases: Collection[LeaseName], server_id: str, expires_at: datetime
+    ) -> frozenset[UUID]:
+        """Extends the living sessions of this server that own these leases."""
+        owners = {
+            lease.lease_token: job.session_id
+            for lease in leases
+            if (job := self._state.jobs.get((lease.run_id, lease.stage_number))) is not None
+            and job.lease_token == lease.lease_token
+        }
+        known = self._state.sessions
+        own = {id_ for id_ in owners.values() if id_ in known and known[id_].namespace == namespace}
+        renewed = await self.renew(own, server_id, expires_at) if own else frozenset()
+        return frozenset(token for token, session_id in owners.items() if session_id in renewed)
 
     async def end(self, session_id: UUID, server_id: str, now: datetime, reason: str) -> bool:
         """Ends a living session of this server that holds nothing any more."""

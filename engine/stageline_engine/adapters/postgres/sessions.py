@@ -10,7 +10,9 @@ from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import PostgresDatabase
 from stageline_engine.adapters.postgres.statements import sessions as statements
+from stageline_engine.adapters.postgres.statements.changes import arrays_of
 from stageline_engine.adapters.postgres.statements.columns import SESSIONS
+from stageline_engine.commands import LeaseName
 from stageline_engine.model.session import SessionRow
 
 
@@ -44,6 +46,14 @@ class PostgresSessions:
         """Extends living sessions of this server."""
         given = (array("uuid", session_ids), server_id, expires_at)
         return frozenset([id_ for (id_,) in await self._database.run(statements.RENEW_SESSIONS, given)])
+
+    async def extend(
+        self, namespace: str, leases: Collection[LeaseName], server_id: str, expires_at: datetime
+    ) -> frozenset[UUID]:
+        """Extends the living sessions of this server that own these leases."""
+        named = arrays_of(("uuid", "integer", "uuid"), list(leases))
+        given = [namespace, server_id, expires_at, *named]
+        return frozenset([token for (token,) in await self._database.run(statements.EXTEND_LEASES, given)])
 
     async def end(self, session_id: UUID, server_id: str, now: datetime, reason: str) -> bool:
         """Ends a living session of this server that holds nothing any more."""

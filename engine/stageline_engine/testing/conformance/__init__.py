@@ -10,6 +10,7 @@ from stageline_engine.testing.conformance.blobs import BlobConformance
 from stageline_engine.testing.conformance.commits import CommitConformance
 from stageline_engine.testing.conformance.flow import FlowConformance
 from stageline_engine.testing.conformance.keys import KeyConformance
+from stageline_engine.testing.conformance.leases import LeaseConformance
 from stageline_engine.testing.conformance.logs import LogConformance
 from stageline_engine.testing.conformance.outbox import OutboxConformance
 from stageline_engine.testing.conformance.payloads import PayloadConformance
@@ -47,6 +48,7 @@ SUITES: tuple[type[Conformance], ...] = (
     CommitConformance,
     FlowConformance,
     KeyConformance,
+    LeaseConformance,
     LogConformance,
     OutboxConformance,
     QueryConformance,
@@ -70,6 +72,7 @@ __all__ = [
     "FlowConformance",
     "IdConformance",
     "KeyConformance",
+    "LeaseConformance",
     "LogConformance",
     "OutboxConformance",
     "PayloadConformance",

@@ -31,7 +31,7 @@ from stageline.v1 import session_pb2 as stageline_dot_v1_dot_session__pb2
 from stageline.v1 import worker_pb2 as stageline_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!stageline/v1/worker_service.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18stageline/v1/error.proto\x1a\x16stageline/v1/job.proto\x1a\x1astageline/v1/payload.proto\x1a\x19stageline/v1/report.proto\x1a\x1astageline/v1/session.proto\x1a\x19stageline/v1/worker.proto\"\x8b\x01\n\x10LeaseJobsRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tR\trequestId\x12)\n\x05hello\x18\x02 \x01(\x0b\x32\x13.stageline.v1.HelloR\x05hello\x12-\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x04wait\"\xe7\x01\n\x11LeaseJobsResponse\x12/\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.stageline.v1.WelcomeR\x07welcome\x12.\n\x06offers\x18\x02 \x03(\x0b\x32\x16.stageline.v1.JobOfferR\x06offers\x12@\n\x0elease_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\rleaseDuration\x12/\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x17.stageline.v1.ItemErrorR\x06\x65rrors\"\x80\x01\n\x11ReportJobsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12.\n\x05items\x18\x03 \x03(\x0b\x32\x18.stageline.v1.WorkerItemR\x05items\"\xe9\x02\n\x12ReportJobsResponse\x12\\\n\x17report_acknowledgements\x18\x01 \x03(\x0b\x32#.stageline.v1.ReportAcknowledgementR\x16reportAcknowledgements\x12Z\n\x16record_acknowledgement\x18\x02 \x01(\x0b\x32#.stageline.v1.RecordAcknowledgementR\x15recordAcknowledgement\x12h\n\x1bsubmission_acknowledgements\x18\x03 \x03(\x0b\x32\'.stageline.v1.SubmissionAcknowledgementR\x1asubmissionAcknowledgements\x12/\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x17.stageline.v1.ItemErrorR\x06\x65rrors\"u\n\x13\x45xtendLeasesRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12!\n\x0clease_tokens\x18\x03 \x03(\x0cR\x0bleaseTokens\"T\n\x14\x45xtendLeasesResponse\x12<\n\nextensions\x18\x01 \x03(\x0b\x32\x1c.stageline.v1.LeaseExtensionR\nextensions\"\xdb\x01\n\x0eLeaseExtension\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12@\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\rleaseDuration\x12\x35\n\tdirective\x18\x03 \x01(\x0b\x32\x17.stageline.v1.DirectiveR\tdirective\x12/\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailR\x05\x65rror\"q\n\x13\x46\x65tchOutputsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n\x0blease_token\x18\x02 \x01(\x0cR\nleaseToken\x12\x1b\n\tstage_ids\x18\x03 \x03(\tR\x08stageIds\"\xe4\x01\n\x14\x46\x65tchOutputsResponse\x12I\n\x07outputs\x18\x01 \x03(\x0b\x32/.stageline.v1.FetchOutputsResponse.OutputsEntryR\x07outputs\x12.\n\x13remaining_stage_ids\x18\x02 \x03(\tR\x11remainingStageIds\x1aQ\n\x0cOutputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05value:\x02\x38\x01\x32\x9e\x03\n\rWorkerService\x12@\n\x04Work\x12\x19.stageline.v1.WorkerFrame\x1a\x19.stageline.v1.ServerFrame(\x01\x30\x01\x12L\n\tLeaseJobs\x12\x1e.stageline.v1.LeaseJobsRequest\x1a\x1f.stageline.v1.LeaseJobsResponse\x12O\n\nReportJobs\x12\x1f.stageline.v1.ReportJobsRequest\x1a .stageline.v1.ReportJobsResponse\x12U\n\x0c\x45xtendLeases\x12!.stageline.v1.ExtendLeasesRequest\x1a\".stageline.v1.ExtendLeasesResponse\x12U\n\x0c\x46\x65tchOutputs\x12!.stageline.v1.FetchOutputsRequest\x1a\".stageline.v1.FetchOutputsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!stageline/v1/worker_service.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18stageline/v1/error.proto\x1a\x16stageline/v1/job.proto\x1a\x1astageline/v1/payload.proto\x1a\x19stageline/v1/report.proto\x1a\x1astageline/v1/session.proto\x1a\x19stageline/v1/worker.proto\"\xbd\x01\n\x10LeaseJobsRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tR\trequestId\x12)\n\x05hello\x18\x02 \x01(\x0b\x32\x13.stageline.v1.HelloR\x05hello\x12-\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x04wait\x12\x15\n\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x19\n\x08stage_id\x18\x05 \x01(\tR\x07stageId\"\xe7\x01\n\x11LeaseJobsResponse\x12/\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.stageline.v1.WelcomeR\x07welcome\x12.\n\x06offers\x18\x02 \x03(\x0b\x32\x16.stageline.v1.JobOfferR\x06offers\x12@\n\x0elease_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\rleaseDuration\x12/\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x17.stageline.v1.ItemErrorR\x06\x65rrors\"\x80\x01\n\x11ReportJobsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12.\n\x05items\x18\x03 \x03(\x0b\x32\x18.stageline.v1.WorkerItemR\x05items\"\xe9\x02\n\x12ReportJobsResponse\x12\\\n\x17report_acknowledgements\x18\x01 \x03(\x0b\x32#.stageline.v1.ReportAcknowledgementR\x16reportAcknowledgements\x12Z\n\x16record_acknowledgement\x18\x02 \x01(\x0b\x32#.stageline.v1.RecordAcknowledgementR\x15recordAcknowledgement\x12h\n\x1bsubmission_acknowledgements\x18\x03 \x03(\x0b\x32\'.stageline.v1.SubmissionAcknowledgementR\x1asubmissionAcknowledgements\x12/\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x17.stageline.v1.ItemErrorR\x06\x65rrors\"u\n\x13\x45xtendLeasesRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12!\n\x0clease_tokens\x18\x03 \x03(\x0cR\x0bleaseTokens\"T\n\x14\x45xtendLeasesResponse\x12<\n\nextensions\x18\x01 \x03(\x0b\x32\x1c.stageline.v1.LeaseExtensionR\nextensions\"\xdb\x01\n\x0eLeaseExtension\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12@\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\rleaseDuration\x12\x35\n\tdirective\x18\x03 \x01(\x0b\x32\x17.stageline.v1.DirectiveR\tdirective\x12/\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailR\x05\x65rror\"q\n\x13\x46\x65tchOutputsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n\x0blease_token\x18\x02 \x01(\x0cR\nleaseToken\x12\x1b\n\tstage_ids\x18\x03 \x03(\tR\x08stageIds\"\xe4\x01\n\x14\x46\x65tchOutputsResponse\x12I\n\x07outputs\x18\x01 \x03(\x0b\x32/.stageline.v1.FetchOutputsResponse.OutputsEntryR\x07outputs\x12.\n\x13remaining_stage_ids\x18\x02 \x03(\tR\x11remainingStageIds\x1aQ\n\x0cOutputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05value:\x02\x38\x01\x32\x9e\x03\n\rWorkerService\x12@\n\x04Work\x12\x19.stageline.v1.WorkerFrame\x1a\x19.stageline.v1.ServerFrame(\x01\x30\x01\x12L\n\tLeaseJobs\x12\x1e.stageline.v1.LeaseJobsRequest\x1a\x1f.stageline.v1.LeaseJobsResponse\x12O\n\nReportJobs\x12\x1f.stageline.v1.ReportJobsRequest\x1a .stageline.v1.ReportJobsResponse\x12U\n\x0c\x45xtendLeases\x12!.stageline.v1.ExtendLeasesRequest\x1a\".stageline.v1.ExtendLeasesResponse\x12U\n\x0c\x46\x65tchOutputs\x12!.stageline.v1.FetchOutputsRequest\x1a\".stageline.v1.FetchOutputsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,25 +41,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHOUTPUTSRESPONSE_OUTPUTSENTRY']._loaded_options = None
   _globals['_FETCHOUTPUTSRESPONSE_OUTPUTSENTRY']._serialized_options = b'8\001'
   _globals['_LEASEJOBSREQUEST']._serialized_start=244
-  _globals['_LEASEJOBSREQUEST']._serialized_end=383
-  _globals['_LEASEJOBSRESPONSE']._serialized_start=386
-  _globals['_LEASEJOBSRESPONSE']._serialized_end=617
-  _globals['_REPORTJOBSREQUEST']._serialized_start=620
-  _globals['_REPORTJOBSREQUEST']._serialized_end=748
-  _globals['_REPORTJOBSRESPONSE']._serialized_start=751
-  _globals['_REPORTJOBSRESPONSE']._serialized_end=1112
-  _globals['_EXTENDLEASESREQUEST']._serialized_start=1114
-  _globals['_EXTENDLEASESREQUEST']._serialized_end=1231
-  _globals['_EXTENDLEASESRESPONSE']._serialized_start=1233
-  _globals['_EXTENDLEASESRESPONSE']._serialized_end=1317
-  _globals['_LEASEEXTENSION']._serialized_start=1320
-  _globals['_LEASEEXTENSION']._serialized_end=1539
-  _globals['_FETCHOUTPUTSREQUEST']._serialized_start=1541
-  _globals['_FETCHOUTPUTSREQUEST']._serialized_end=1654
-  _globals['_FETCHOUTPUTSRESPONSE']._serialized_start=1657
-  _globals['_FETCHOUTPUTSRESPONSE']._serialized_end=1885
-  _globals['_FETCHOUTPUTSRESPONSE_OUTPUTSENTRY']._serialized_start=1804
-  _globals['_FETCHOUTPUTSRESPONSE_OUTPUTSENTRY']._serialized_end=1885
-  _globals['_WORKERSERVICE']._serialized_start=1888
-  _globals['_WORKERSERVICE']._serialized_end=2302
+  _globals['_LEASEJOBSREQUEST']._serialized_end=433
+  _globals['_LEASEJOBSRESPONSE']._serialized_start=436
+  _globals['_LEASEJOBSRESPONSE']._serialized_end=667
+  _globals['_REPORTJOBSREQUEST']._serialized_start=670
+  _globals['_REPORTJOBSREQUEST']._serialized_end=798
+  _globals['_REPORTJOBSRESPONSE']._serialized_start=801
+  _globals['_REPORTJOBSRESPONSE']._serialized_end=1162
+  _globals['_EXTENDLEASESREQUEST']._serialized_start=1164
+  _globals['_EXTENDLEASESREQUEST']._serialized_end=1281
+  _globals['_EXTENDLEASESRESPONSE']._serialized_start=1283
+  _globals['_EXTENDLEASESRESPONSE']._serialized_end=1367
+  _globals['_LEASEEXTENSION']._serialized_start=1370
+  _globals['_LEASEEXTENSION']._serialized_end=1589
+  _globals['_FETCHOUTPUTSREQUEST']._serialized_start=1591
+  _globals['_FETCHOUTPUTSREQUEST']._serialized_end=1704
+  _globals['_FETCHOUTPUTSRESPONSE']._serialized_start=1707
+  _globals['_FETCHOUTPUTSRESPONSE']._serialized_end=1935
+  _globals['_FETCHOUTPUTSRESPONSE_OUTPUTSENTRY']._serialized_start=1854
+  _globals['_FETCHOUTPUTSRESPONSE_OUTPUTSENTRY']._serialized_end=1935
+  _globals['_WORKERSERVICE']._serialized_start=1938
+  _globals['_WORKERSERVICE']._serialized_end=2352
 # @@protoc_insertion_point(module_scope)

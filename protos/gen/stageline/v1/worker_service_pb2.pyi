@@ -34,10 +34,16 @@ class LeaseJobsRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     HELLO_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STAGE_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a retry safe: the same offers are returned; see CreateRunRequest.request_id. Empty: offers lost with an answer
     go back when their lease ends.
     """
+    run_id: _builtins.str
+    """Only jobs of this run. Empty means any."""
+    stage_id: _builtins.str
+    """Only the job of this stage; needs `run_id`. Empty means any."""
     @_builtins.property
     def hello(self) -> _session_pb2.Hello:
         """Who asks, for which namespace, and what it can run. `slots` is the most jobs to return; `resume_session_id` names the
@@ -54,10 +60,12 @@ class LeaseJobsRequest(_message.Message):
         request_id: _builtins.str = ...,
         hello: _session_pb2.Hello | None = ...,
         wait: _duration_pb2.Duration | None = ...,
+        run_id: _builtins.str = ...,
+        stage_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "request_id", b"request_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "request_id", b"request_id", "run_id", b"run_id", "stage_id", b"stage_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,6 +20,21 @@ RENEW_SESSIONS = b"""
     RETURNING id"""
 """Extends living sessions of one server."""
 
+EXTEND_LEASES = b"""
+    WITH named AS (
+        SELECT job.session_id, job.lease_token
+        FROM unnest($4::uuid[], $5::integer[], $6::uuid[]) AS lease (run_id, stage_number, token)
+        JOIN jobs AS job ON job.run_id = lease.run_id AND job.stage_number = lease.stage_number
+        WHERE job.state = 'LEASED' AND job.lease_token = lease.token
+    ), extended AS (
+        UPDATE sessions SET expires_at = $3
+        FROM (SELECT DISTINCT session_id FROM named) AS holder
+        WHERE sessions.id = holder.session_id AND namespace = $1 AND server_id = $2 AND ended_at IS NULL
+        RETURNING sessions.id
+    )
+    SELECT named.lease_token FROM named JOIN extended ON extended.id = named.session_id"""
+"""Extends the living sessions of one server that own these live leases."""
+
 END_SESSION = b"""
     UPDATE sessions SET ended_at = $3, end_reason = $4
     WHERE id = $1 AND server_id = $2 AND ended_at IS NULL
