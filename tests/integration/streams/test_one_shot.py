@@ -152,12 +152,13 @@ async def test_a_given_run_or_stage(deployment: Deployment) -> None:
     assert [each.stage_id for each in await lease(server, "w", run_id=run_id)] == ["a"]
     assert await lease(server, "w", run_id=run_id) == []
     unknown = "00000000-0000-7000-8000-000000000000"
-    for fields, reason in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"run_id": unknown}, "RUN_NOT_FOUND"),
         ({"run_id": run_id, "stage_id": "z"}, "STAGE_NOT_FOUND"),
         ({"run_id": "no id"}, "INVALID_FIELD"),
         ({"stage_id": "a"}, "INVALID_FIELD"),
-    ):
+    ]
+    for fields, reason in wrong:
         assert await refusal(server.stub.LeaseJobs(request(server, "w", **fields))) == reason
 
 
@@ -167,15 +168,15 @@ async def test_what_breaks_a_rule_is_refused_and_leaves_no_session(deployment: D
     wrong = request(server, "w")
     wrong.hello.protocol_version = 7
     for bad, reason in (
-        (request(server, "w", wait=60.5), "LIMIT_EXCEEDED"),
+        (request(server, "w", wait=limits.LEASE_WAIT_MAX.total_seconds() + 0.5), "LIMIT_EXCEEDED"),
         (request(server, "w", slots=0), "LIMIT_EXCEEDED"),
         (request(server, "unknown"), "WORKFLOW_NOT_FOUND"),
         (request(server, "w", request_id="x" * 129), "INVALID_FIELD"),
         (wrong, "PROTOCOL_VERSION_UNSUPPORTED"),
         (EXTEND(), "INVALID_FIELD"),
-        (EXTEND(lease_tokens=[b"x"] * 1001), "INVALID_FIELD"),
+        (EXTEND(lease_tokens=[b"x"] * (limits.LEASES_PER_CALL_MAX + 1)), "INVALID_FIELD"),
         (REPORT(), "INVALID_FIELD"),
-        (REPORT(items=[report_item(b"x")] * 1001), "LIMIT_EXCEEDED"),
+        (REPORT(items=[report_item(b"x")] * (limits.LEASES_PER_CALL_MAX + 1)), "LIMIT_EXCEEDED"),
         (REPORT(items=[worker_pb2.WorkerItem(credits=session_pb2.Credits())]), "INVALID_FIELD"),
     ):
         method = {LEASE: "LeaseJobs", EXTEND: "ExtendLeases", REPORT: "ReportJobs"}[type(bad)]

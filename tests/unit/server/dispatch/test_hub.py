@@ -1,7 +1,7 @@
 """Watchers are woken by what concerns them, and leave nothing behind."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from stageline_server.dispatch.hub import WatchHub
 
