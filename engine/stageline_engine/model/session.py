@@ -13,7 +13,6 @@ NO_SERVER = ""
 """The ``server_id`` of a session without a stream."""
 
 
-
 class SessionRow(Struct, frozen=True):
     """One row of ``sessions``.
 

@@ -214,14 +214,20 @@ async def _begin(
     earlier = _session_id(hello.resume_session_id)
     if earlier and await sessions.resume(earlier, namespace, server_id, now, now + lasts):
         return earlier, True
-    row = _row(plane.ports.ids.new_id(), namespace, server_id, hello, now)
-    await sessions.open(replace(row, expires_at=now + lasts))
-    return row.id, False
+    session_id = plane.ports.ids.new_id()
+    times = (now, now + lasts)
+    await sessions.open(_row(session_id, namespace, server_id, hello, times))
+    return session_id, False
 
 
 def _row(
-    session_id: UUID, namespace: str, server_id: str, hello: session_pb2.Hello, now: datetime
+    session_id: UUID,
+    namespace: str,
+    server_id: str,
+    hello: session_pb2.Hello,
+    times: tuple[datetime, datetime],
 ) -> SessionRow:
+    """The row of a new session; ``times`` are its begin and its end."""
     identity = hello.identity
     return SessionRow(
         id=session_id,
@@ -233,8 +239,8 @@ def _row(
             f"{identity.sdk_name} {identity.sdk_version} {identity.runtime}".strip(),
             limits.LABEL_VALUE_LENGTH_MAX,
         ),
-        connected_at=now,
-        expires_at=now,
+        connected_at=times[0],
+        expires_at=times[1],
         labels={
             cut(key, limits.LABEL_KEY_LENGTH_MAX): cut(value, limits.LABEL_VALUE_LENGTH_MAX)
             for key, value in hello.labels.items()

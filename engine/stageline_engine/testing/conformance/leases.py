@@ -157,6 +157,16 @@ class LeaseConformance(Conformance):
             (session,) = await scene.backend.sessions.list("default", limit=1)
             assert session.server_id == SERVER
 
+    async def test_a_server_extends_the_sessions_that_are_its_own(self) -> None:
+        async with self.scene() as scene:
+            registered = await scene.register(workflow("w", "a"))
+            await scene.create("w")
+            (offer,) = await scene.lease(await scene.open_session(), registered)
+            name = LeaseName(offer.lease.run_id, offer.lease.stage_number, offer.lease.lease_token)
+            later, sessions = scene.clock.now() + LEASE_DURATION, scene.backend.sessions
+            assert await sessions.extend("default", [name], "server-2", later) == frozenset()
+            assert await sessions.extend("default", [name], SERVER, later) == {name.lease_token}
+
     async def test_another_namespaces_lease_is_not_extended(self) -> None:
         async with self.scene() as scene:
             registered = await scene.register(workflow("w", "a"))

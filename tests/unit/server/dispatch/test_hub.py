@@ -7,7 +7,7 @@ from stageline_server.dispatch.hub import WatchHub
 
 
 async def test_watchers_of_a_run_are_woken_and_no_others() -> None:
-    hub, mine, other = WatchHub(), uuid4(), uuid4()
+    hub, mine, other = WatchHub[UUID](), uuid4(), uuid4()
     with hub.watch(mine) as one, hub.watch(mine) as two, hub.watch(other) as three:
         hub.ring([mine, uuid4()])
         await one.changed()
@@ -20,7 +20,7 @@ async def test_watchers_of_a_run_are_woken_and_no_others() -> None:
 
 
 async def test_a_ring_before_the_wait_counts_once() -> None:
-    hub, run_id = WatchHub(), uuid4()
+    hub, run_id = WatchHub[UUID](), uuid4()
     with hub.watch(run_id) as watch:
         hub.ring([run_id])
         hub.ring([run_id])
@@ -32,7 +32,7 @@ async def test_a_ring_before_the_wait_counts_once() -> None:
 
 
 def test_nothing_is_left_of_a_watch() -> None:
-    hub, run_id = WatchHub(), uuid4()
+    hub, run_id = WatchHub[UUID](), uuid4()
     with hub.watch(run_id), hub.watch(run_id):
         pass
     hub.ring([run_id])
