@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
+from stageline_engine.model.ai_call import AiCallRow
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunError, RunRow
 
@@ -316,6 +317,12 @@ class StageCancelled(Struct, frozen=True):
     stage_id: str
 
 
+class AiCallBooked(Struct, frozen=True):
+    """An AI call was booked to the run, whatever state it is in: what was spent is spent."""
+
+    call: AiCallRow
+
+
 RunEvent = (
     RunCreated
     | RunStarted
@@ -325,6 +332,7 @@ RunEvent = (
     | RunCancelled
     | RunRerun
     | AnnotationAdded
+    | AiCallBooked
 )
 StageEvent = (
     StageScheduled

@@ -184,3 +184,27 @@ return, gentle on one that is down."""
 EMIT_CLAIM = timedelta(minutes=1)
 """How long a flusher may work on what it has claimed before another one may take it: longer than a sink's own time-out,
 short enough that a flusher's death delays its streams little."""
+
+TOPIC_LENGTH_MAX = 255
+MODEL_NAME_LENGTH_MAX = 255
+PROVIDER_LENGTH_MAX = 63
+"""What an AI call was for, its model by key, id and batch, and its provider: they are keys in indexes and groups in sums."""
+
+USAGE_ERROR_LENGTH_MAX = 1024
+"""Why an AI call failed; the stage's own failure says more."""
+
+USAGE_METADATA_BYTES_MAX = 16 * 1024
+"""More about an AI call; prompt and response have fields of their own."""
+
+TOKENS_PER_CALL_MAX = 10**12
+"""Tokens of one AI call: a million times the longest context there is, and sums of a million calls still fit 64 bits."""
+
+COST_MAX_USD = 10**9
+COST_DECIMALS_MAX = 12
+"""What one AI call may cost, in US dollars: no call costs a billion, and a millionth of a token's price still counts."""
+
+USAGE_PER_REQUEST_MAX = 1000
+"""AI calls in one request or report: a few transactions' worth."""
+
+USAGE_GROUPS_MAX = 1000
+"""Groups in one sum of AI calls: more is a listing."""

@@ -245,6 +245,7 @@ INTERNAL_EVENTS = frozenset(
         events.CheckStarted,  # a suspended stage may be checked a thousand times
         events.StageStillWaiting,
         events.CheckRequested,
+        events.AiCallBooked,  # a stage may make ten thousand; the run's end tells what they cost in all
     }
 )
 """Events that the outside is not told of on their own, each with its reason."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from stageline_engine.events import Annotation, StageError
+from stageline_engine.model.ai_call import AiCallRow, LostLease
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
@@ -158,3 +159,5 @@ class ChangeSet:
     configs: list[tuple[UUID, str]] = field(default_factory=list)
     payload_uses: list[PayloadUse] = field(default_factory=list)
     artifacts_superseded: list[ArtifactsSuperseded] = field(default_factory=list)
+    ai_calls: list[AiCallRow] = field(default_factory=list)
+    lost_leases: list[LostLease] = field(default_factory=list)

@@ -15,6 +15,7 @@ from stageline_engine.apply import Focus, apply
 from stageline_engine.commands import LeaseReference, StopReason
 from stageline_engine.decide.view import RunView
 from stageline_engine.errors import InvariantError
+from stageline_engine.model.ai_call import AiCallRow, LostLease
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunRow
@@ -166,6 +167,10 @@ class Workspace:
             case events.AnnotationAdded(annotation=annotation):
                 record = AnnotationRecord(after.existing_run().id, annotation, self.now)
                 self._changes.annotations.append(record)
+            case events.AiCallBooked(call=call):
+                self._changes.ai_calls.append(call)
+            case events.StageRequeued():
+                self._lose(before.existing_job())
 
     def _result(
         self, after: Focus, output: str | None, metrics: Mapping[str, float], error: events.StageError | None
@@ -209,6 +214,15 @@ class Workspace:
         first = self.runs[run.id].workflow.definition.numbers_of_group(event.group)[0]
         gone = ArtifactsSuperseded(run.id, first, event.generation, self.now)
         self._changes.artifacts_superseded.append(gone)
+
+    def _lose(self, job: JobRow) -> None:
+        if job.lease_token is not None:
+            lost = LostLease(job.run_id, job.stage_number, job.lease_token)
+            self._changes.lost_leases.append(lost)
+
+    def book(self, call: AiCallRow) -> None:
+        """Has an AI call booked that is no run's."""
+        self._changes.ai_calls.append(call)
 
     def use_token(self, token: ResumeToken) -> None:
         """Has a resume token marked as used with the work that it allowed."""

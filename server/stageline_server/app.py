@@ -16,6 +16,7 @@ from stageline.v1 import (
     admin_service_pb2,
     event_service_pb2,
     run_service_pb2,
+    usage_service_pb2,
     worker_service_pb2,
     workflow_service_pb2,
 )
@@ -36,6 +37,7 @@ SERVICES = (
     worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+    usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"].full_name,
 )
 
 KEEPALIVE_TOLERANCE = timedelta(seconds=5)

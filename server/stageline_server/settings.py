@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stageline_engine import limits
 from stageline_engine.blob_keys import key_fault
+from stageline_engine.model.ai_call import ContentPolicy
 from stageline_server.dispatch.settings import PlaneSettings
 
 PREFIX = "STAGELINE_"
@@ -142,6 +143,12 @@ class Settings(BaseSettings):
         description="How often the health service looks whether the database answers.",
     )
 
+    ai_contents: ContentPolicy = Field(
+        default=PlaneSettings().ai_contents,
+        description="What is kept of the prompts and responses of AI calls: `full` texts, only their `hash` and size, or "
+        "`none`. A call may ask for less, never for more.",
+    )
+
     @field_validator("database_url")
     @classmethod
     def _is_a_url(cls, value: SecretStr) -> SecretStr:
@@ -180,6 +187,7 @@ class Settings(BaseSettings):
             session_timeout=self.session_timeout,
             heartbeat_interval=self.heartbeat_interval,
             committers=self.committers,
+            ai_contents=self.ai_contents,
         )
 
 

@@ -15,6 +15,7 @@ from stageline_engine.adapters.postgres import (
     PostgresRegistry,
     PostgresSessions,
     PostgresTransport,
+    PostgresUsage,
 )
 from stageline_engine.adapters.system import SystemClock, SystemIds, SystemScheduler
 from stageline_engine.ports import BlobStore
@@ -54,6 +55,7 @@ async def postgres_ports(settings: Settings, dsn: str) -> AsyncIterator[Ports]:
             logs=PostgresLogs(database),
             blobs=blobs,
             blob_index=PostgresBlobIndex(database),
+            usage=PostgresUsage(database),
             transport=PostgresTransport(database),
             clock=clock,
             scheduler=SystemScheduler(clock),
@@ -94,6 +96,7 @@ def memory_ports() -> Ports:
         logs=store.logs,
         blobs=MemoryBlobStore(),
         blob_index=store.blob_index,
+        usage=store.usage,
         transport=store.transport,
         clock=clock,
         scheduler=SystemScheduler(clock),

@@ -30,6 +30,7 @@ APPLIERS: Mapping[type, Applier] = {
     events.StageCancelled: stage.stage_cancelled,
     events.RunRerun: run.run_rerun,
     events.AnnotationAdded: run.annotation_added,
+    events.AiCallBooked: run.ai_call_booked,
     events.StageDiscarded: stage.stage_discarded,
     events.CheckStarted: stage.check_started,
     events.StageSuspended: stage.stage_suspended,

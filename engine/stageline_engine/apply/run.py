@@ -1,6 +1,7 @@
 """What each event of a run makes of it."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from msgspec.structs import replace
 
@@ -79,3 +80,12 @@ def run_rerun(focus: Focus, event: events.RunRerun, now: datetime) -> Focus:
 def annotation_added(focus: Focus, event: events.AnnotationAdded, now: datetime) -> Focus:
     """Remarks change no state and may be made of a run in any state."""
     return focus
+
+
+def ai_call_booked(focus: Focus, event: events.AiCallBooked, now: datetime) -> Focus:
+    """The run's totals grow by what the call cost, as far as that is known."""
+    run, call = focus.existing_run(), event.call.call
+    total_cost = run.total_cost + (call.cost or Decimal(0))
+    return focus._replace(
+        run=replace(run, total_cost=total_cost, total_tokens=run.total_tokens + call.tokens)
+    )

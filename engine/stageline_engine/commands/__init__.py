@@ -68,8 +68,10 @@ from stageline_engine.commands.runs import (
     TransitionRun,
     WaitOutcome,
 )
+from stageline_engine.commands.usage import AiCallRecorded, RecordAiCall
 
 __all__ = [
+    "AiCallRecorded",
     "AnnotateRun",
     "CancelRun",
     "CheckNow",
@@ -103,6 +105,7 @@ __all__ = [
     "PromoteJobs",
     "ReapStaleLeases",
     "ReapStuckRuns",
+    "RecordAiCall",
     "ReplayDeadLetters",
     "ReportJob",
     "ReportProgress",

@@ -12,6 +12,7 @@ from msgspec import Struct
 from stageline_engine.commands.base import Command
 from stageline_engine.commands.outcomes import Outcome
 from stageline_engine.events import Annotation
+from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.job import JobKind
 
 
@@ -152,6 +153,7 @@ class ReportJob(Command["JobReportRecorded"]):
         lease_token: The secret of the lease.
         outcome: What happened; an output or state has at most ``PAYLOAD_INLINE_BYTES_MAX``.
         annotations: Remarks made meanwhile, at most ``ANNOTATIONS_PER_CALL_MAX``; dropped with a report that does not count.
+        ai_calls: AI calls made meanwhile; booked whatever becomes of the report.
     """
 
     namespace: str
@@ -160,6 +162,7 @@ class ReportJob(Command["JobReportRecorded"]):
     lease_token: UUID
     outcome: Outcome
     annotations: tuple[Annotation, ...] = ()
+    ai_calls: tuple[AiCall, ...] = ()
 
 
 class Disposition(StrEnum):
@@ -179,11 +182,13 @@ class JobReportRecorded:
         disposition: What became of it.
         note: Why the stage is failed although the worker said otherwise; empty when it is not.
         session_id: Whose lease it ended; None where it ended none.
+        booked: Ids of the report's AI calls that are on record now.
     """
 
     disposition: Disposition
     note: str = ""
     session_id: UUID | None = field(default=None, compare=False)
+    booked: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

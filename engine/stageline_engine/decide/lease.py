@@ -74,9 +74,16 @@ def decide_start(
         stage_id=stage.stage_id,
         stage_name=definition.name,
         kind=job.kind,
-        attempt=stage.attempt if stage.delivery else stage.attempt + 1,
+        attempt=attempt_to_lease(view, number),
         delivery=stage.delivery + 1,
         lease_token=lease_token,
         session_id=session_id,
         deadline_at=report_deadline(definition, now, now),
     )
+
+
+def attempt_to_lease(view: RunView, number: int) -> int:
+    """The attempt that a lease of a ready job is given for: the present one where it was handed out or waits, else the next."""
+    stage = view.stages[number]
+    goes_on = stage.delivery or view.jobs[number].kind is JobKind.CHECK
+    return stage.attempt if goes_on else stage.attempt + 1

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from stageline_engine.commands import JobOffer, LeaseDemand, LeasedJobs, LeaseJobs, LeaseReference
-from stageline_engine.decide.lease import Urgency, assign, decide_start
+from stageline_engine.decide.lease import Urgency, assign, attempt_to_lease, decide_start
 from stageline_engine.handlers.context import Batch
 from stageline_engine.limits import COMMANDS_PER_BATCH_MAX, OFFER_OUTPUTS_BYTES_MAX
 from stageline_engine.model.definition import StageMode
 from stageline_engine.model.job import JobKind, JobRow, JobState
+from stageline_engine.model.lease_token import lease_token
 from stageline_engine.ports import ClaimedJob, InputRequest, JobInputs, LoadedRun
 
 
@@ -75,7 +76,9 @@ def start_jobs(
     assigned = assign(jobs, demands, heads)
     for job, session_id in assigned:
         view = batch.space.runs[job.run_id].view()
-        started = decide_start(view, job.stage_number, session_id, batch.ids.new_token(), batch.space.now)
+        attempt = attempt_to_lease(view, job.stage_number)
+        token = lease_token(batch.ids.new_token(), job.generation, attempt)
+        started = decide_start(view, job.stage_number, session_id, token, batch.space.now)
         batch.space.apply_all(job.run_id, [started])
     return len(assigned)
 

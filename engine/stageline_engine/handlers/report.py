@@ -17,6 +17,7 @@ from stageline_engine.commands import (
 from stageline_engine.decide.report import check_outcome, decide_progress, decide_report, judge
 from stageline_engine.handlers.annotate import FreshAnnotations
 from stageline_engine.handlers.context import Batch
+from stageline_engine.handlers.usage import FreshAiCalls, book_reported
 from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
 
 
@@ -27,14 +28,21 @@ async def report_jobs(batch: Batch, commands: Sequence[ReportJob]) -> list[JobRe
     fresh = await FreshAnnotations.find(
         batch, [(command.run_id, command.annotations) for command in commands]
     )
-    return [_report(batch, command, fresh) for command in commands]
+    ai_calls = await FreshAiCalls.find(batch, ((command.namespace, command.ai_calls) for command in commands))
+    return [_report(batch, command, fresh, ai_calls) for command in commands]
 
 
-def _report(batch: Batch, command: ReportJob, fresh: FreshAnnotations) -> JobReportRecorded:
+def _report(
+    batch: Batch, command: ReportJob, fresh: FreshAnnotations, ai_calls: FreshAiCalls
+) -> JobReportRecorded:
     view = batch.space.view(command.run_id)
+    booked: tuple[UUID, ...] = ()
+    if command.ai_calls:
+        booked = book_reported(batch, command, view, ai_calls)
+        view = batch.space.view(command.run_id)  # the run's totals have grown
     disposition = judge(view, command.namespace, command.stage_number, command.lease_token)
     if view is None or disposition is not Disposition.RECORDED:
-        return JobReportRecorded(disposition)
+        return JobReportRecorded(disposition, booked=booked)
     outcome, note = check_outcome(
         view, command.stage_number, command.outcome, payloads.check_output, payloads.check_state
     )
@@ -47,7 +55,7 @@ def _report(batch: Batch, command: ReportJob, fresh: FreshAnnotations) -> JobRep
     command = replace(command, annotations=fresh.take(command.run_id, command.annotations))
     happened = decide_report(view, command, outcome, batch.space.now, batch.ids.chance())
     batch.space.apply_all(command.run_id, happened)
-    return JobReportRecorded(disposition, note, session_id)
+    return JobReportRecorded(disposition, note, session_id, booked)
 
 
 def _stages_by_run(commands: Sequence[ReportJob] | Sequence[ReportProgress]) -> dict[UUID, frozenset[int]]:

@@ -36,6 +36,14 @@ from stageline_engine.ports.scheduler import Scheduler
 from stageline_engine.ports.sessions import SessionStore
 from stageline_engine.ports.sink import EventSink
 from stageline_engine.ports.transport import Hint, JobTransport
+from stageline_engine.ports.usage import (
+    BookedCall,
+    UsageDimension,
+    UsageFilter,
+    UsagePosition,
+    UsageQueries,
+    UsageSum,
+)
 
 __all__ = [
     "ALL_STAGES",
@@ -43,6 +51,7 @@ __all__ = [
     "BlobEntry",
     "BlobIndex",
     "BlobStore",
+    "BookedCall",
     "Claim",
     "ClaimedJob",
     "Clock",
@@ -69,5 +78,10 @@ __all__ = [
     "SessionStore",
     "StageDetails",
     "UnitOfWork",
+    "UsageDimension",
+    "UsageFilter",
+    "UsagePosition",
+    "UsageQueries",
+    "UsageSum",
     "WorkflowRegistry",
 ]

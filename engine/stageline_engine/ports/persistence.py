@@ -152,8 +152,9 @@ class UnitOfWork(Protocol):
         """Ends living sessions whose time is over (``expires_at`` is ``now`` or earlier), with reason ``TIMED_OUT``.
 
         Returns:
-            Their ids, and those of sessions that have ended but still hold jobs: one was leased to them at the moment
-            they ended. The earliest to expire first; what another transaction has locked is passed over.
+            Their ids, and where the limit leaves room those of sessions that have ended but still hold jobs: one was
+            leased to them at the moment they ended. The earliest to expire first; what another transaction has locked is
+            passed over.
         """
         ...
 
@@ -192,6 +193,10 @@ class UnitOfWork(Protocol):
 
     async def known_annotations(self, wanted: Mapping[UUID, Collection[str]]) -> Collection[tuple[UUID, str]]:
         """Returns those (run id, annotation id) that are stored already; lock the runs first."""
+        ...
+
+    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Collection[tuple[str, UUID]]:
+        """Returns those (namespace, AI call id) that are stored already; lock the runs that they are booked to first."""
         ...
 
     async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
+from stageline_engine.ports.usage import UsageSum
 from stageline_engine.records import AnnotationRecord, EventRow, RunPayload, StageResult
 
 
@@ -30,11 +31,12 @@ class StageDetails:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """A run with its payload and stages in definition order."""
+    """A run with its payload, its stages in definition order, and the sum of its AI calls, all as of one moment."""
 
     run: RunRow
     payload: RunPayload
     stages: Sequence[StageDetails]
+    usage: UsageSum = UsageSum()  # noqa: RUF009 - a frozen value
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from stageline_engine.ports import (
     Persistence,
     RunQueries,
     SessionStore,
+    UsageQueries,
     WorkflowRegistry,
 )
 
@@ -28,6 +29,7 @@ class Backend:
         transport: Hints.
         blob_index: Which stored bytes there are.
         blobs: The bytes themselves.
+        usage: Booked AI calls.
     """
 
     persistence: Persistence
@@ -37,6 +39,7 @@ class Backend:
     sessions: SessionStore
     transport: JobTransport
     blob_index: BlobIndex
+    usage: UsageQueries
     blobs: BlobStore = field(default_factory=MemoryBlobStore)
 
 
@@ -51,4 +54,5 @@ def in_memory() -> Backend:
         store.sessions,
         store.transport,
         store.blob_index,
+        store.usage,
     )

@@ -22,6 +22,7 @@ from stageline_engine.commands import (
 from stageline_engine.events import StageError
 from stageline_engine.kernel import Dispatched, Kernel
 from stageline_engine.limits import PAGE_SIZE_MAX, SESSION_TIMEOUT
+from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
 from stageline_engine.model.session import SessionRow
 from stageline_engine.payload_store import PayloadStore
@@ -139,9 +140,12 @@ class Scene:
         return (await self.report_many((offer, outcome))).results[0]  # type: ignore[return-value]
 
     async def report_many(
-        self, *reports: tuple[JobOffer, Outcome], demands: Sequence[LeaseDemand] = ()
+        self,
+        *reports: tuple[JobOffer, Outcome],
+        demands: Sequence[LeaseDemand] = (),
+        ai_calls: Sequence[AiCall] = (),
     ) -> Dispatched[JobReportRecorded]:
-        """Reports on several jobs in one batch."""
+        """Reports on several jobs in one batch; the first report comes with AI calls."""
         batch = [
             commands.ReportJob(
                 offer.namespace,
@@ -149,8 +153,9 @@ class Scene:
                 offer.lease.stage_number,
                 offer.lease.lease_token,
                 outcome,
+                ai_calls=() if index else tuple(ai_calls),
             )
-            for offer, outcome in reports
+            for index, (offer, outcome) in enumerate(reports)
         ]
         return await self.kernel.dispatch_many(batch, demands)
 

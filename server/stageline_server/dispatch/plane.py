@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from stageline_engine.commands import (
+    AiCallRecorded,
     AnnotateRun,
     CancelRun,
     Command,
@@ -23,6 +24,7 @@ from stageline_engine.commands import (
     LeaseJobs,
     LeaseReference,
     ProgressRecorded,
+    RecordAiCall,
     ReportJob,
     ReportProgress,
     RerunRun,
@@ -52,6 +54,7 @@ from stageline_server.dispatch.report_commits import ReportCommits
 from stageline_server.dispatch.sessions import LocalSession, Reservation, SessionTable
 from stageline_server.dispatch.settings import PlaneSettings
 from stageline_server.dispatch.timers import Alarm
+from stageline_server.dispatch.usage_commits import UsageCommits
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +98,8 @@ class ControlPlane:
         self._reruns = self._batcher("rerun", self._commit_leasing)
         self._resumes = self._batcher("resume", self._commit_leasing)
         self._annotations = self._batcher("annotate", self._commit)
+        self._usage = self._batcher("usage", self._commit)
+        self._leased_usage = self._batcher("leased-usage", UsageCommits(self._commit).commit)
         self._reports = [
             self._batcher(f"report-{number}", reports.commit) for number in range(self.settings.committers)
         ]
@@ -113,7 +118,8 @@ class ControlPlane:
     @property
     def _batchers(self) -> list[Batcher[Any, Any]]:
         changes = [self._creates, self._cancels, self._reruns, self._resumes]
-        return [*changes, self._progress, self._annotations, *self._reports]
+        said = [self._progress, self._annotations, self._usage, self._leased_usage]
+        return [*changes, *said, *self._reports]
 
     async def start(self) -> None:
         """Begins to work."""
@@ -187,6 +193,19 @@ class ControlPlane:
     def annotate(self, command: AnnotateRun, done: Done[RunAnnotated | Rejection]) -> None:
         """Keeps annotations with the next batch; ``done`` is called after the commit."""
         self._annotations.submit(command, done)
+
+    async def record_ai_call(self, command: RecordAiCall) -> AiCallRecorded | Rejection:
+        """Books an AI call with the next batch.
+
+        Raises:
+            StorageUnavailableError: The database is away; the call may be repeated.
+        """
+        result: AiCallRecorded | Rejection = await self._usage.call(command)
+        return result
+
+    def book_leased_call(self, command: RecordAiCall, done: Done[AiCallRecorded | Rejection]) -> None:
+        """Books an AI call of a worker, however long the database is away; ``done`` is called after the commit."""
+        self._leased_usage.submit(command, done)
 
     def report(self, command: ReportJob, done: Done[JobReportRecorded]) -> None:
         """Records a report with the next batch of its run's committer; ``done`` is called after the commit."""

@@ -13,6 +13,7 @@ from stageline_engine.ports import (
     RunQueries,
     Scheduler,
     SessionStore,
+    UsageQueries,
     WorkflowRegistry,
 )
 
@@ -28,6 +29,7 @@ class Ports:
     logs: LogStore
     blobs: BlobStore
     blob_index: BlobIndex
+    usage: UsageQueries
     transport: JobTransport
     clock: Clock
     scheduler: Scheduler

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from stageline_engine import limits
+from stageline_engine.model.ai_call import ContentPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class PlaneSettings:
         committers: Transactions side by side; runs are spread over them by id, so that fsync and CPU overlap.
         batch_max: Commands in one transaction.
         recheck_interval: How often idle sessions are matched with the queue although no hint came: the net under lost hints.
+        ai_contents: What is kept of the prompts and responses of AI calls; their makers may ask for less.
     """
 
     session_timeout: timedelta = limits.SESSION_TIMEOUT
@@ -25,6 +27,7 @@ class PlaneSettings:
     committers: int = 2
     batch_max: int = limits.COMMANDS_PER_BATCH_MAX
     recheck_interval: timedelta = timedelta(seconds=10)
+    ai_contents: ContentPolicy = ContentPolicy.HASH
 
     def __post_init__(self) -> None:
         """Checks that the numbers fit each other.

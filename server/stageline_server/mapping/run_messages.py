@@ -61,6 +61,9 @@ def detailed_run_message(
         full: Whether FULL is wanted.
     """
     message = run_message(details.run, dict(details.payload.labels))
+    message.ai_call_count = details.usage.calls
+    message.unknown_cost_count = details.usage.unknown_costs
+    message.wasted_cost_usd = format(details.usage.wasted_cost, "f")
     message.rerun_count = max((item.stage.generation for item in details.stages), default=1) - 1
     if not full:
         return message

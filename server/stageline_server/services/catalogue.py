@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from stageline.v1 import admin_service_pb2_grpc as admin_grpc
 from stageline.v1 import event_service_pb2_grpc as event_grpc
 from stageline.v1 import run_service_pb2_grpc as run_grpc
+from stageline.v1 import usage_service_pb2_grpc as usage_grpc
 from stageline.v1 import worker_service_pb2_grpc as worker_grpc
 from stageline.v1 import workflow_service_pb2_grpc as workflow_grpc
 from stageline_server.dispatch.plane import ControlPlane
@@ -12,6 +13,7 @@ from stageline_server.registration import register
 from stageline_server.services.admin import AdminService
 from stageline_server.services.events import EventService
 from stageline_server.services.runs import RunService
+from stageline_server.services.usage import UsageService
 from stageline_server.services.workflows import WorkflowService
 from stageline_server.shutdown import Shutdown
 from stageline_server.streams.service import WorkerServicer
@@ -38,3 +40,4 @@ def add_services(server: TakesHandlers, plane: ControlPlane, shutdown: Shutdown)
     register(server, WorkerServicer(plane), worker_grpc.add_WorkerServiceServicer_to_server)
     register(server, EventService(plane), event_grpc.add_EventServiceServicer_to_server)
     register(server, AdminService(plane), admin_grpc.add_AdminServiceServicer_to_server)
+    register(server, UsageService(plane), usage_grpc.add_UsageServiceServicer_to_server)

@@ -36,6 +36,7 @@ from stageline_server.streams.items import (
     to_report,
 )
 from stageline_server.streams.tokens import TOKEN_BYTES_MAX, LeaseToken, decode_token
+from stageline_server.streams.usage import StreamLedger
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +63,13 @@ class Inbox:
         self._all_answered.set()
         self._annotating: Counter[UUID] = Counter()
         self._behind_annotations: dict[UUID, list[Callable[[], None]]] = {}
+        self._ledger = StreamLedger(plane, local, outbox, self._begin, self._answer)
         self._handlers: dict[str | None, Callable[[Any], None]] = {
             "credits": self._credits,
             "report": self._report,
             "progress": self._progress,
             "annotation": self._annotation,
+            "usage": self._ledger.take,
             "logs": self._logs,
             "directive_done": self._directive_done,
             "drain": self._drain,
@@ -171,7 +174,8 @@ class Inbox:
         for fault in faults:
             error = worker_pb2.ItemError(lease_token=raw, error=fault)
             self._outbox.put(worker_pb2.ServerItem(error=error))
-        command = to_report(self._local.namespace, token, report, said)
+        calls = self._ledger.of_report(raw, report.usage) if report.usage else ()
+        command = to_report(self._local.namespace, token, report, said, calls)
         note = command.outcome.error.message if isinstance(command.outcome, ForbiddenOutcome) else ""
         taken = TakenReport(raw, token.secret, note, tuple(each.id for each in said))
 
@@ -195,6 +199,8 @@ class Inbox:
         counted = result.disposition in (Disposition.RECORDED, Disposition.ALREADY_RECORDED)
         if taken.annotation_ids and counted:
             self._outbox.put(annotated_item(taken.annotation_ids))
+        if result.booked:
+            self._ledger.acknowledge(result.booked)
 
     def _annotation(self, item: worker_pb2.AnnotationItem) -> None:
         token = self._held_token(item.lease_token)

@@ -27,6 +27,7 @@ from stageline_engine.commands import (
     Suspended,
 )
 from stageline_engine.events import Annotation, StageError
+from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.job import JobKind
 from stageline_engine.ports import LogLine
 from stageline_engine.rejections import Rejection
@@ -176,11 +177,16 @@ def some_ids(ids: Iterable[str]) -> str:
 
 
 def to_report(
-    namespace: str, token: LeaseToken, report: report_pb2.Report, annotations: tuple[Annotation, ...] = ()
+    namespace: str,
+    token: LeaseToken,
+    report: report_pb2.Report,
+    annotations: tuple[Annotation, ...] = (),
+    ai_calls: tuple[AiCall, ...] = (),
 ) -> ReportJob:
-    """Translates a report; its annotations are translated by themselves."""
+    """Translates a report; its annotations and AI calls are translated by themselves."""
+    outcome = to_outcome(report)
     return ReportJob(
-        namespace, token.run_id, token.stage_number, token.secret, to_outcome(report), annotations
+        namespace, token.run_id, token.stage_number, token.secret, outcome, annotations, ai_calls
     )
 
 

@@ -14,6 +14,7 @@ from stageline_engine.adapters.postgres import (
     PostgresRegistry,
     PostgresSessions,
     PostgresTransport,
+    PostgresUsage,
 )
 from stageline_engine.testing import Backend
 from stageline_migrations import upgrade
@@ -30,6 +31,7 @@ def backend_on(database: PostgresDatabase) -> Backend:
         PostgresSessions(database),
         PostgresTransport(database),
         PostgresBlobIndex(database),
+        PostgresUsage(database),
     )
 
 

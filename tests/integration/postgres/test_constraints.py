@@ -1,7 +1,10 @@
 """Each named CHECK is broken once: the table refuses what the model's ``check_*`` functions refuse."""
 
+import dataclasses
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -10,11 +13,13 @@ from sqlalchemy import CheckConstraint
 from stageline_engine.adapters.postgres import PostgresDatabase
 from stageline_engine.adapters.postgres.tables import metadata
 from stageline_engine.errors import ConcurrentChangeError, InvariantError, StorageUnavailableError
+from stageline_engine.model.ai_call import AiCallRow
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
 from stageline_engine.ports import LoadedRun
 from stageline_engine.records import ChangeSet
 from stageline_engine.testing import Scene, workflow
+from stageline_engine.testing.ai_calls import ai_call
 from tests.integration.postgres.backends import backend_on
 
 Break = Callable[[LoadedRun], ChangeSet]
@@ -37,7 +42,24 @@ def completed_with_open_stages(loaded: LoadedRun) -> ChangeSet:
     return ChangeSet(runs_updated=[ended])
 
 
+def call_with(**fields: Any) -> Break:
+    def broken(loaded: LoadedRun) -> ChangeSet:
+        now = loaded.run.created_at
+        row = AiCallRow("default", ai_call(loaded.run.id), now, now, loaded.run.id, 1, "a")
+        call = dataclasses.replace(
+            row.call, **{name: value for name, value in fields.items() if hasattr(row.call, name)}
+        )
+        row_fields = {name: value for name, value in fields.items() if not hasattr(row.call, name)}
+        return ChangeSet(ai_calls=[dataclasses.replace(row, call=call, **row_fields)])
+
+    return broken
+
+
 BREAKS: dict[str, Break] = {
+    "ck_ai_calls_call_type_known": call_with(call_type="UNHEARD-OF"),
+    "ck_ai_calls_cost_not_negative": call_with(cost=Decimal(-1)),
+    "ck_ai_calls_cost_has_source": call_with(cost_source=None),
+    "ck_ai_calls_lease_of_a_run": call_with(lease_token=UUID(int=1), run_id=None),
     "ck_runs_state_known": run_with(state="UNHEARD-OF"),
     "ck_runs_ended_at_iff_ended": run_with(state=RunState.CANCELLED),
     "ck_runs_no_open_stages_when_ended": completed_with_open_stages,

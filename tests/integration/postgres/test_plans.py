@@ -14,7 +14,9 @@ from stageline_engine.adapters.postgres.statements import (
     runs,
     sessions,
     settings,
+    usage,
 )
+from stageline_engine.ports import UsageDimension
 from stageline_migrations import upgrade
 from tests.support.fixtures import CreateDatabase
 from tests.support.postgres import DatabaseServer
@@ -42,6 +44,12 @@ FILL = f"""
     INSERT INTO suspended_states SELECT id, 2, 0, '{{}}' FROM runs;
     INSERT INTO resume_tokens SELECT uuid_send(id), id, 2, 0, '', NULL, NULL FROM runs;
     INSERT INTO annotations SELECT id, 'n', 'key', '1', NULL, 'run', '', '', '', '', false, 0, 0, 0, {FILLED_AT} FROM runs;
+    INSERT INTO ai_calls
+           SELECT 'default', gen_random_uuid(), {FILLED_AT} + n * interval '1 s', {FILLED_AT}, run.id, 1, 'a', 1, 1,
+           gen_random_uuid(), 'a.' || n % 50, 'TEXT', 'model-' || n % 20, '', '', NULL, NULL, NULL, NULL, NULL, NULL, 1, 1,
+           NULL, NULL, 0.01, 'PROVIDER', NULL, NULL, NULL, '', ''
+           FROM (SELECT id, row_number() OVER () AS n FROM runs) AS run;
+    INSERT INTO lost_leases SELECT run_id, 1, lease_token FROM ai_calls LIMIT 1000;
     UPDATE jobs SET deadline_at = {FILLED_AT} WHERE priority = 5;
     UPDATE runs SET deadline_at = {FILLED_AT} WHERE priority = 5;
     INSERT INTO runs SELECT gen_random_uuid(), 'default', 'flow', 1, 'COMPLETED', 5, 2, 0, 0, 6, 3, {FILLED_AT},
@@ -99,6 +107,12 @@ STATEMENTS = {
     "known_annotations": annotations.KNOWN_ANNOTATIONS,
     "list_annotations": annotations.list_annotations((), after=False),
     "list_annotations_after": annotations.list_annotations(annotations.FILTERS, after=True),
+    "known_ai_calls": usage.KNOWN_AI_CALLS,
+    "list_calls": usage.list_calls((), after=False, with_contents=False),
+    "list_calls_after": usage.list_calls(usage.FILTERS, after=True, with_contents=True),
+    "list_calls_of_run": usage.list_calls(("run_id",), after=False, with_contents=False),
+    "sum_calls": usage.sum_calls(("topic_prefix",), tuple(UsageDimension)),
+    "sum_of_run": usage.SUM_OF_RUN,
     "report": changes.write_changes(REPORT, outbox=True, payloads=True, outputs=True, states=False),
     "every_part": changes.write_changes(changes.PARTS, outbox=True, payloads=True, outputs=True, states=True),
 }
@@ -110,6 +124,10 @@ INDEXES_OF_OPEN = {
     "next_pending": {"ix_runs_pending"},
     "stuck_runs": {"ix_runs_open"},
     "revive_outbox": {"ix_outbox_dead"},
+    "list_calls": {"ix_ai_calls_newest"},
+    "list_calls_of_run": {"ix_ai_calls_of_run"},
+    "sum_calls": {"ix_ai_calls_topic"},
+    "sum_of_run": {"ix_ai_calls_of_run"},
 }
 ID = "gen_random_uuid()"
 QUEUE = {

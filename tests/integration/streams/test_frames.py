@@ -25,7 +25,7 @@ async def test_a_bad_item_does_not_end_the_stream(server: PlaneServer) -> None:
     too_many = worker_pb2.LogBatch(lease_token=token, entries=[run_pb2.LogEntry()] * 1001)
     bad = [
         (worker_pb2.WorkerItem(), error_pb2.ERROR_REASON_METHOD_NOT_SERVED),
-        (worker_pb2.WorkerItem(usage=worker_pb2.UsageItem()), error_pb2.ERROR_REASON_METHOD_NOT_SERVED),
+        (worker_pb2.WorkerItem(usage=worker_pb2.UsageItem()), error_pb2.ERROR_REASON_INVALID_FIELD),
         (worker_pb2.WorkerItem(progress=too_far), error_pb2.ERROR_REASON_INVALID_FIELD),
         (worker_pb2.WorkerItem(progress=not_json), error_pb2.ERROR_REASON_MALFORMED_JSON),
         (worker_pb2.WorkerItem(progress=no_token), error_pb2.ERROR_REASON_INVALID_FIELD),

@@ -71,6 +71,7 @@ async def test_without_a_sink_nothing_is_touched() -> None:
         store.sessions,
         store.transport,
         store.blob_index,
+        store.usage,
     )
     scene, sink = Scene(backend), CollectingSink()
     first, _ = await two_runs(scene)
@@ -230,6 +231,7 @@ async def test_the_reason_of_a_refusal_is_kept_within_its_limit() -> None:
         store.sessions,
         store.transport,
         store.blob_index,
+        store.usage,
     )
 
     class Failing:

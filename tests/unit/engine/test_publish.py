@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -14,10 +15,12 @@ from stageline_engine import events
 from stageline_engine.apply import Focus
 from stageline_engine.events import Annotation, StageError
 from stageline_engine.limits import EVENT_OUTPUT_BYTES_MAX
+from stageline_engine.model.ai_call import AiCallRow
 from stageline_engine.model.job import JobKind, JobState
 from stageline_engine.model.run import RunError, RunState
 from stageline_engine.model.stage import StageState
 from stageline_engine.publish import publish
+from stageline_engine.testing.ai_calls import ai_call
 from tests.unit.engine.test_transitions import job_in, run_in, stage_in
 from tests.unit.engine.views import LATER, NOW, SESSION_ID, TOKEN
 
@@ -169,6 +172,7 @@ CASES: list[tuple[events.Event, list[tuple[str, dict[str, Any]]]]] = [
         [("stage:requeued", {"stage_id": "a", "reason": "repaired", "delivery": 1})],
     ),
     (events.AnnotationAdded(SAID), []),
+    (events.AiCallBooked(AiCallRow("default", ai_call(UUID(int=9)), NOW, NOW, RUN.id)), []),
     (
         events.AnnotationAdded(replace(SAID, emit_event=True)),
         [

@@ -44,6 +44,8 @@ def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRo
         _expect(stored is not None and stored.used_fingerprint is None, "a resume token was used")
     for use in changes.payload_uses:
         _expect((use.namespace, use.sha256) in state.stored_payloads, "a payload has been taken away")
+    for row in changes.ai_calls:
+        _expect((row.namespace, row.call.id) not in state.ai_calls, f"AI call {row.call.id} is booked")
     for key in changes.keys:
         _expect((key.namespace, key.command, key.key) not in state.keys, f"key {key.key} exists")
 
@@ -96,6 +98,7 @@ def write(state: MemoryState, changes: ChangeSet) -> None:
     for run_id, config in changes.configs:
         state.payloads[run_id] = replace(state.payloads[run_id], config=config)
     _write_holds(state, changes)
+    _write_ledger(state, changes)
     for event in changes.events:
         state.add_event(event)
     for key in changes.keys:
@@ -117,6 +120,14 @@ def _supersede(state: MemoryState, gone: ArtifactsSuperseded) -> None:
         if artifact.stage_number >= gone.first_stage_number and artifact.generation < gone.generation:
             state.blobs[artifact.blob] = (BlobState.DROPPED, gone.at)
             del artifacts[key]
+
+
+def _write_ledger(state: MemoryState, changes: ChangeSet) -> None:
+    """Writes AI calls, and the leases whose calls were for nothing."""
+    for row in changes.ai_calls:
+        state.ai_calls[row.namespace, row.call.id] = row
+    for lost in changes.lost_leases:
+        state.lost_leases.add((lost.run_id, lost.stage_number, lost.lease_token))
 
 
 def _write_waits(state: MemoryState, changes: ChangeSet) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from stageline_engine.adapters.memory import usage
 from stageline_engine.adapters.memory.commit import output_of
 from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.model.job import JobState
@@ -28,7 +29,7 @@ class MemoryRunQueries:
             return None
         stages = sorted(self._state.stages.get(run_id, {}).items())
         details = [self._details(stage, with_outputs=with_outputs) for _, stage in stages]
-        return RunDetails(run, self._state.payloads[run_id], details)
+        return RunDetails(run, self._state.payloads[run_id], details, usage.total(self._state, run_id))
 
     def _details(self, stage: StageRow, *, with_outputs: bool) -> StageDetails:
         key = (stage.run_id, stage.number)

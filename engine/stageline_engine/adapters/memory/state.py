@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from stageline_engine.adapters.memory.locks import LockTable
+from stageline_engine.model.ai_call import AiCallRow
 from stageline_engine.model.blob import ArtifactRow, Blob, BlobState, PayloadRow
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.job import JobRow, JobState
@@ -69,6 +70,8 @@ class MemoryState:
         self.stored_payloads: dict[tuple[str, bytes], PayloadRow] = {}
         self.payload_uses: dict[tuple[UUID, bytes], bool] = {}
         self.artifacts: dict[UUID, dict[str, ArtifactRow]] = {}
+        self.ai_calls: dict[tuple[str, UUID], AiCallRow] = {}
+        self.lost_leases: set[tuple[UUID, int, UUID | None]] = set()
 
     def put_job(self, job: JobRow) -> None:
         """Writes a job and keeps the queue of its route."""

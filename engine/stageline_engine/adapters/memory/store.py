@@ -11,6 +11,7 @@ from stageline_engine.adapters.memory.sessions import MemorySessionStore
 from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.adapters.memory.transport import MemoryTransport
 from stageline_engine.adapters.memory.unit_of_work import MemoryUnitOfWork
+from stageline_engine.adapters.memory.usage import MemoryUsage
 
 
 class MemoryPersistence:
@@ -40,6 +41,7 @@ class MemoryStore:
         logs: Log lines.
         sessions: Worker sessions.
         blob_index: Which stored bytes there are.
+        usage: Booked AI calls.
         transport: Hints, among all servers that share this store.
     """
 
@@ -52,4 +54,5 @@ class MemoryStore:
         self.logs = MemoryLogStore(state)
         self.sessions = MemorySessionStore(state)
         self.blob_index = MemoryBlobIndex(state)
+        self.usage = MemoryUsage(state)
         self.transport = MemoryTransport()

@@ -119,20 +119,16 @@ class MemoryUnitOfWork:
     async def expire_sessions(self, now: datetime, limit: int) -> Sequence[UUID]:
         """Ends sessions whose time is over, and finds ended ones that still hold jobs."""
         holders = {job.session_id for job in self._state.jobs.values() if job.session_id is not None}
-        due = [
-            session
-            for session in self._state.sessions.values()
-            if (session.expires_at <= now if session.ended_at is None else session.id in holders)
-        ]
-        expired: list[UUID] = []
-        for session in sorted(due, key=lambda session: (session.expires_at, session.id)):
-            if len(expired) == limit:
-                break
-            if self._try_lock(("session", session.id)):
-                expired.append(session.id)
+        sessions = sorted(self._state.sessions.values(), key=_expiry)
+        living = [one for one in sessions if one.ended_at is None and one.expires_at <= now]
+        ended = [one for one in sessions if one.ended_at is not None and one.id in holders]
+        expired: list[SessionRow] = []
+        for session in (*living, *ended):
+            if len(expired) < limit and self._try_lock(("session", session.id)):
+                expired.append(session)
                 if session.ended_at is None:
                     self._sessions[session.id] = replace(session, ended_at=now, end_reason=TIMED_OUT)
-        return expired
+        return [session.id for session in sorted(expired, key=_expiry)]
 
     async def jobs_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[JobKey]:
         """Returns the jobs leased by these sessions."""
@@ -229,6 +225,11 @@ class MemoryUnitOfWork:
             if annotation_id in self._state.annotations.get(run_id, ())
         ]
 
+    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Collection[tuple[str, UUID]]:
+        """Returns those AI calls that are stored already."""
+        pairs = [(namespace, id_) for namespace, ids in wanted.items() for id_ in ids]
+        return [pair for pair in pairs if pair in self._state.ai_calls]
+
     async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
         """Lets dead-lettered streams go on, passing over what others have locked."""
         dead = [run_id for run_id, stream in sorted(self._state.streams.items()) if stream.dead]
@@ -281,3 +282,7 @@ class MemoryUnitOfWork:
         if taken:
             self._held.append(key)
         return taken
+
+
+def _expiry(session: SessionRow) -> tuple[datetime, UUID]:
+    return session.expires_at, session.id

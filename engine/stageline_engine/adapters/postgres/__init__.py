@@ -13,6 +13,7 @@ from stageline_engine.adapters.postgres.queries import PostgresQueries
 from stageline_engine.adapters.postgres.registry import PostgresRegistry
 from stageline_engine.adapters.postgres.sessions import PostgresSessions
 from stageline_engine.adapters.postgres.transport import PostgresTransport
+from stageline_engine.adapters.postgres.usage import PostgresUsage
 
 __all__ = [
     "PostgresBlobIndex",
@@ -24,4 +25,5 @@ __all__ = [
     "PostgresRegistry",
     "PostgresSessions",
     "PostgresTransport",
+    "PostgresUsage",
 ]

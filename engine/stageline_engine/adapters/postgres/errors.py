@@ -31,6 +31,8 @@ TAKEN_KEYS = {
     "pk_suspended_states": "another transaction suspended the stage",
     "pk_resume_tokens": "the resume token was there already",
     "pk_annotations": "another transaction made the same annotation",
+    "pk_ai_calls": "another transaction booked the same AI call",
+    "pk_lost_leases": "another transaction lost the same lease",
     "pk_idempotency_keys": "another transaction used the idempotency key",
     "pk_outbox": "another transaction opened the run's stream",
     "pk_sessions": "the session was there already",

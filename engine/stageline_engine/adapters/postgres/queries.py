@@ -11,6 +11,7 @@ from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import PostgresDatabase
 from stageline_engine.adapters.postgres.statements import annotations, outbox, runs, settings
+from stageline_engine.adapters.postgres.statements.usage import SUM_OF_RUN
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import (
     AnnotationFilter,
@@ -38,13 +39,20 @@ class PostgresQueries:
             await connection.execute(settings.BEGIN_SNAPSHOT)
             run = await connection.cursor(binary=True).execute(runs.GET_RUN, (run_id, namespace))
             stages = await connection.cursor(binary=True).execute(runs.GET_STAGES, (run_id, with_outputs))
+            usage = await connection.cursor(binary=True).execute(SUM_OF_RUN, (run_id,))
             await connection.execute(settings.COMMIT)
             found = await run.fetchall()
             details = [_stage_details(values) for values in await stages.fetchall()] if found else []
+            (sums,) = await usage.fetchall()
         if not found:
             return None
         values, (input_, config, labels) = found[0][: rows.RUN_WIDTH], found[0][rows.RUN_WIDTH :]
-        return RunDetails(rows.run_row(values), RunPayload(run_id, input_, config, labels), details)
+        return RunDetails(
+            rows.run_row(values),
+            RunPayload(run_id, input_, config, labels),
+            details,
+            rows.usage_sum(sums, dimensions=0),
+        )
 
     async def list_runs(self, which: RunFilter, *, before: UUID | None = None, limit: int) -> RunPage:
         """Returns runs, the newest first, older than ``before``."""

@@ -1,18 +1,20 @@
 """Rows as they come from the driver, as the values of the engine."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from stageline_engine.adapters.postgres.statements.columns import JOBS, RUNS, STAGES
+from stageline_engine.adapters.postgres.statements.columns import AI_CALLS, JOBS, RUNS, STAGES
 from stageline_engine.decide.lease import Urgency
 from stageline_engine.events import Annotation, StageError
+from stageline_engine.model.ai_call import AiCall, AiCallRow, CallType, Content, CostSource
 from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunError, RunRow, RunState
 from stageline_engine.model.session import SessionRow
 from stageline_engine.model.stage import StageRow, StageState
-from stageline_engine.ports import LogLine
+from stageline_engine.ports import LogLine, UsageSum
 from stageline_engine.records import AnnotationRecord, EventRow, KeyRecord, ResumeToken, StageResult
 
 Values = Sequence[Any]
@@ -20,6 +22,24 @@ Values = Sequence[Any]
 RUN_WIDTH = len(RUNS.columns)
 STAGE_WIDTH = len(STAGES.columns)
 JOB_WIDTH = len(JOBS.columns)
+
+_AI_CALL_COLUMNS = [column.name for column in AI_CALLS.columns]
+_AI_CALL_FIELDS = (
+    "id",
+    "topic",
+    "model_key",
+    "model_id",
+    "provider",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "reasoning_tokens",
+    "cost",
+    "latency",
+    "batch_id",
+    "error_message",
+)
+_USAGE_SUMS = [field.name for field in dataclasses.fields(UsageSum) if field.name != "group"]
 
 # Look-ups by value: calling an enum costs three times as much, and a batch reads a thousand states.
 _RUN_STATES = {state.value: state for state in RunState}
@@ -80,6 +100,44 @@ def annotation_record(values: Values) -> AnnotationRecord:
     """Makes an annotation of the columns of ``ANNOTATIONS``."""
     run_id, id_, key, value, details, *fields, created_at = values
     return AnnotationRecord(run_id, Annotation(id_, key, value, details or "", *fields), created_at)
+
+
+def ai_call_row(values: Values) -> AiCallRow:
+    """Makes a booked AI call of the columns of ``AI_CALLS``."""
+    fields = dict(zip(_AI_CALL_COLUMNS, values, strict=True))
+    source = fields["cost_source"]
+    call = AiCall(
+        **{name: fields[name] for name in _AI_CALL_FIELDS},
+        call_type=CallType(fields["call_type"]),
+        cost_source=None if source is None else CostSource(source),
+        prompt=_content(fields, "prompt"),
+        response=_content(fields, "response"),
+        started_at=fields["maker_started_at"],
+        metadata=fields["metadata"] or "",
+    )
+    return AiCallRow(
+        fields["namespace"],
+        call,
+        fields["started_at"],
+        fields["recorded_at"],
+        fields["run_id"],
+        fields["stage_number"],
+        fields["stage_id"],
+        fields["generation"],
+        fields["attempt"],
+        fields["lease_token"],
+    )
+
+
+def _content(fields: dict[str, Any], name: str) -> Content | None:
+    digest = fields[f"{name}_sha256"]
+    return None if digest is None else Content(bytes(digest), fields[f"{name}_bytes"], fields[name])
+
+
+def usage_sum(values: Values, dimensions: int) -> UsageSum:
+    """Makes a sum of AI calls of its group's values and the sums."""
+    sums = dict(zip(_USAGE_SUMS, values[dimensions:], strict=True))
+    return UsageSum(group=tuple(values[:dimensions]), **sums)
 
 
 def session_row(values: Values) -> SessionRow:

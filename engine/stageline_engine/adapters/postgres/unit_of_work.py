@@ -13,7 +13,15 @@ from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.inputs import InputReader
 from stageline_engine.adapters.postgres.pipeline import Pipeline
-from stageline_engine.adapters.postgres.statements import annotations, blobs, jobs, outbox, runs, sessions
+from stageline_engine.adapters.postgres.statements import (
+    annotations,
+    blobs,
+    jobs,
+    outbox,
+    runs,
+    sessions,
+    usage,
+)
 from stageline_engine.adapters.postgres.statements import changes as write
 from stageline_engine.adapters.postgres.statements.columns import IDEMPOTENCY_KEYS, RUN_PAYLOADS
 from stageline_engine.adapters.postgres.wire import Rows, Sent
@@ -162,6 +170,12 @@ class PostgresUnitOfWork:
             annotations.KNOWN_ANNOTATIONS, write.arrays_of(("uuid", "text"), pairs)
         )
         return [(run_id, id_) for run_id, id_ in found]
+
+    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Collection[tuple[str, UUID]]:
+        """Returns those AI calls that are stored already."""
+        pairs = [(namespace, id_) for namespace, ids in wanted.items() for id_ in ids]
+        found = await self._pipeline.fetch(usage.KNOWN_AI_CALLS, write.arrays_of(("text", "uuid"), pairs))
+        return [(namespace, id_) for namespace, id_ in found]
 
     async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
         """Lets dead-lettered streams go on, passing over what others have locked."""

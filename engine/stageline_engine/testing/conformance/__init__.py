@@ -11,6 +11,8 @@ from stageline_engine.testing.conformance.commits import CommitConformance
 from stageline_engine.testing.conformance.flow import FlowConformance
 from stageline_engine.testing.conformance.keys import KeyConformance
 from stageline_engine.testing.conformance.leases import LeaseConformance
+from stageline_engine.testing.conformance.ledger import LedgerConformance, LedgerRaceConformance
+from stageline_engine.testing.conformance.ledger_reading import LedgerReadingConformance
 from stageline_engine.testing.conformance.logs import LogConformance
 from stageline_engine.testing.conformance.outbox import OutboxConformance
 from stageline_engine.testing.conformance.payloads import PayloadConformance
@@ -49,6 +51,9 @@ SUITES: tuple[type[Conformance], ...] = (
     FlowConformance,
     KeyConformance,
     LeaseConformance,
+    LedgerConformance,
+    LedgerRaceConformance,
+    LedgerReadingConformance,
     LogConformance,
     OutboxConformance,
     QueryConformance,
@@ -73,6 +78,9 @@ __all__ = [
     "IdConformance",
     "KeyConformance",
     "LeaseConformance",
+    "LedgerConformance",
+    "LedgerRaceConformance",
+    "LedgerReadingConformance",
     "LogConformance",
     "OutboxConformance",
     "PayloadConformance",

@@ -130,3 +130,15 @@ class SessionConformance(Conformance):
             assert await renewal == frozenset()
             ended = await find(scene, session_id)
             assert (ended.ended_at, ended.end_reason) == (now, "TIMED_OUT")
+
+    async def test_the_limit_takes_living_sessions_first_and_then_ended_ones_that_hold_jobs(self) -> None:
+        async with self.scene_with_run() as (scene, registered, _):
+            ended = await scene.open_session()
+            await scene.backend.sessions.end(ended, SERVER, scene.clock.now(), "DRAINED")
+            await scene.lease(ended, registered)
+            scene.clock.advance(timedelta(seconds=1))
+            living = await scene.open_session()
+            now = scene.clock.advance(SESSION_TIMEOUT)
+            for limit, expected in ((1, [living]), (2, [ended, living])):
+                async with scene.backend.persistence.begin() as work:
+                    assert list(await work.expire_sessions(now, limit)) == expected

@@ -1,6 +1,7 @@
 """One random history: what the world was told so far, and what must hold of the rows after every step of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from stageline_engine import commands
 from stageline_engine.commands import Completed, FlushOutbox, JobOffer, Outcome, Returned
 from stageline_engine.events import Annotation
 from stageline_engine.limits import PAGE_SIZE_MAX, SESSION_TIMEOUT
+from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import ALL_STAGES, AnnotationFilter, LoadedRun, RunFilter
 from stageline_engine.testing.scene import Scene
@@ -18,6 +20,7 @@ from stageline_engine.testing.simulation import invariants
 from stageline_engine.testing.simulation.choices import Choices
 from stageline_engine.testing.simulation.ledger import Ledger
 from stageline_engine.testing.simulation.moves import Move
+from stageline_engine.testing.simulation.spending import Spending, bar_cost
 from stageline_engine.testing.simulation.workflows import NAMESPACES
 from stageline_engine.testing.simulation.world import Send, World, send_one
 
@@ -41,6 +44,7 @@ class History:
         sessions: Every session, the newest last.
         offers: Every job that was ever handed out.
         ledger: What offers and acknowledgements mean for later ones.
+        spending: What was told of AI calls.
         cancelled: What was to be seen of each run when it was cancelled.
         by_key: The first request and the run of each idempotency key.
         tokens: Resume tokens, with the offer under which each was made.
@@ -58,6 +62,7 @@ class History:
         self.sessions: list[UUID] = []
         self.offers: list[JobOffer] = []
         self.ledger = Ledger()
+        self.spending = Spending()
         self.cancelled: dict[UUID, Any] = {}
         self.by_key: dict[tuple[str, str], tuple[commands.CreateRun, UUID]] = {}
         self.tokens: list[tuple[JobOffer, bytes]] = []
@@ -142,26 +147,37 @@ class History:
         return [(session_id, slots) for session_id in self.sessions[-2:] if slots]
 
     def report(
-        self, reports: Sequence[tuple[JobOffer, Outcome]], demands: Sequence[tuple[UUID, int]]
+        self,
+        reports: Sequence[tuple[JobOffer, Outcome]],
+        demands: Sequence[tuple[UUID, int]],
+        calls: Sequence[AiCall] = (),
     ) -> Move:
-        """Reports in one batch; what it makes ready is handed to the sessions that have slots."""
+        """Reports in one batch, the first with new AI calls; what it makes ready is handed to sessions that have slots."""
 
         async def send(scene: Scene) -> Any:
             wanted = [
                 scene.demand(session_id, *self.world.workflows_of(self._namespaces[session_id]), slots=slots)
                 for session_id, slots in demands
             ]
-            dispatched = await scene.report_many(*reports, demands=wanted)
+            dispatched = await scene.report_many(*reports, demands=wanted, ai_calls=calls)
             return list(dispatched.results), dispatched.effects
+
+        def book(recorded: Any) -> None:
+            assert recorded.booked == tuple(call.id for call in calls)
+            for call in calls:
+                lease = reports[0][0].lease
+                self.spending.booked(reports[0][0].namespace, lease.run_id, call, first=False, at_once=False)
 
         async def learn(answer: Any) -> None:
             results, effects = answer
+            book(results[0])
             for (offer, outcome), result in zip(reports, results, strict=True):
-                self.ledger.reported(offer, outcome, result)
+                self.ledger.reported(offer, outcome, replace(result, booked=()))
             self._take(effects.offers)
 
         async def recover() -> None:
             results, effects = await self.world.same(send)
+            book(results[0])
             for (offer, outcome), result in zip(reports, results, strict=True):
                 self.ledger.reported_again(offer, outcome, result)
             self._take(effects.offers)
@@ -286,11 +302,12 @@ class History:
         details, events = snapshot = await self.snapshot(run_id)
         workflow = self.world.workflows[self.runs[run_id]]
         invariants.check_run(loaded, details, events, workflow)
-        assert self.cancelled.get(run_id, snapshot) == snapshot  # I6
         for stage in loaded.stages:  # a lease of an older generation is never taken for one of a newer
             epoch = self._epochs.get((run_id, stage.number), 0)
             assert stage.lease_epoch >= epoch
             self._epochs[run_id, stage.number] = stage.lease_epoch
+        assert bar_cost(self.cancelled.get(run_id, snapshot)) == bar_cost(snapshot)  # I6
+        self.spending.check(run_id, details)  # I7
         for entry in details.stages:  # I1: an acknowledged report is committed
             recorded = self.ledger.outputs.get((run_id, entry.stage.number))
             assert recorded is None or entry.result.output == recorded.decode()

@@ -247,6 +247,9 @@ class Run(_message.Message):
     EVENT_SEQUENCE_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     RERUN_COUNT_FIELD_NUMBER: _builtins.int
+    AI_CALL_COUNT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_COST_COUNT_FIELD_NUMBER: _builtins.int
+    WASTED_COST_USD_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """UUID version 7 in text form, made by the server."""
     namespace: _builtins.str
@@ -271,6 +274,14 @@ class Run(_message.Message):
     """The reason given when it was cancelled. May be empty."""
     rerun_count: _builtins.int
     """Number of reruns so far."""
+    ai_call_count: _builtins.int
+    """Number of its AI calls. Set in answers about one run; 0 in lists."""
+    unknown_cost_count: _builtins.int
+    """Those of them whose cost is unknown, and so not in `total_cost_usd`. Set like `ai_call_count`."""
+    wasted_cost_usd: _builtins.str
+    """The part of `total_cost_usd` that was spent for nothing: by attempts that failed, workers that were lost, and work
+    that a rerun or a cancellation discarded (see UsageRecord.wasted). Set like `ai_call_count`, empty in lists.
+    """
     @_builtins.property
     def input(self) -> _payload_pb2.Payload:
         """What it was started with. FULL view only."""
@@ -334,10 +345,13 @@ class Run(_message.Message):
         event_sequence: _builtins.int = ...,
         cancel_reason: _builtins.str = ...,
         rerun_count: _builtins.int = ...,
+        ai_call_count: _builtins.int = ...,
+        unknown_cost_count: _builtins.int = ...,
+        wasted_cost_usd: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "input", b"input", "output", b"output", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "config", b"config", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "event_sequence", b"event_sequence", "input", b"input", "labels", b"labels", "namespace", b"namespace", "output", b"output", "priority", b"priority", "rerun_count", b"rerun_count", "run_id", b"run_id", "stages", b"stages", "start_time", b"start_time", "state", b"state", "total_cost_usd", b"total_cost_usd", "total_tokens", b"total_tokens", "workflow_name", b"workflow_name", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai_call_count", b"ai_call_count", "cancel_reason", b"cancel_reason", "config", b"config", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "event_sequence", b"event_sequence", "input", b"input", "labels", b"labels", "namespace", b"namespace", "output", b"output", "priority", b"priority", "rerun_count", b"rerun_count", "run_id", b"run_id", "stages", b"stages", "start_time", b"start_time", "state", b"state", "total_cost_usd", b"total_cost_usd", "total_tokens", b"total_tokens", "unknown_cost_count", b"unknown_cost_count", "wasted_cost_usd", b"wasted_cost_usd", "workflow_name", b"workflow_name", "workflow_version", b"workflow_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

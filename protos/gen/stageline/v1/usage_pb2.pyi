@@ -84,6 +84,34 @@ COST_SOURCE_CALLER: CostSource.ValueType  # 3
 """The stage's code said it."""
 Global___CostSource: _TypeAlias = CostSource  # noqa: Y015
 
+class _ContentPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContentPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContentPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTENT_POLICY_UNSPECIFIED: _ContentPolicy.ValueType  # 0
+    """What the server is set to."""
+    CONTENT_POLICY_FULL: _ContentPolicy.ValueType  # 1
+    """The texts. Of one over `Limits.inline_payload_bytes_max` only hash and size are kept."""
+    CONTENT_POLICY_HASH: _ContentPolicy.ValueType  # 2
+    """SHA-256 and size of each text, which prove what was said to whoever has it, and tell nobody else."""
+    CONTENT_POLICY_NONE: _ContentPolicy.ValueType  # 3
+    """Nothing."""
+
+class ContentPolicy(_ContentPolicy, metaclass=_ContentPolicyEnumTypeWrapper):
+    """ContentPolicy says what is kept of the prompts and responses of AI calls."""
+
+CONTENT_POLICY_UNSPECIFIED: ContentPolicy.ValueType  # 0
+"""What the server is set to."""
+CONTENT_POLICY_FULL: ContentPolicy.ValueType  # 1
+"""The texts. Of one over `Limits.inline_payload_bytes_max` only hash and size are kept."""
+CONTENT_POLICY_HASH: ContentPolicy.ValueType  # 2
+"""SHA-256 and size of each text, which prove what was said to whoever has it, and tell nobody else."""
+CONTENT_POLICY_NONE: ContentPolicy.ValueType  # 3
+"""Nothing."""
+Global___ContentPolicy: _TypeAlias = ContentPolicy  # noqa: Y015
+
 @_typing.final
 class UsageRecord(_message.Message):
     """UsageRecord is one call of an AI model, as its maker tells it. It is booked exactly once by its id, whatever becomes of
@@ -116,6 +144,7 @@ class UsageRecord(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     WASTED_FIELD_NUMBER: _builtins.int
+    CONTENT_POLICY_FIELD_NUMBER: _builtins.int
     usage_id: _builtins.str
     """Client-made UUID in text form (version 7 is best). Required. The first record of an id counts."""
     topic: _builtins.str
@@ -143,7 +172,7 @@ class UsageRecord(_message.Message):
     after it. Unset when unknown, which is not the same as "0".
     """
     cost_source: Global___CostSource.ValueType
-    """Where the cost comes from. UNSPECIFIED when the cost is unset."""
+    """Where the cost comes from. UNSPECIFIED when the cost is unset; with a cost it means CALLER."""
     metadata: _builtins.bytes
     """More about it: a JSON object as UTF-8 text. Empty means none. At most 16 KiB."""
     batch_id: _builtins.str
@@ -159,14 +188,23 @@ class UsageRecord(_message.Message):
     attempt: _builtins.int
     """Attempt of the stage. Set by the server from the lease."""
     wasted: _builtins.bool
-    """True when the attempt did not count in the end (superseded lease, ended run). Set by the server."""
+    """True when the call was made for work that did not count in the end, as far as is known now: its attempt failed, its
+    lease ended without a report, or its run was cancelled or rerun from before it. It may turn true at any time. Set by
+    the server.
+    """
+    content_policy: Global___ContentPolicy.ValueType
+    """What is to be kept of prompt and response. The server's own setting counts too: the stricter of both wins. In answers
+    unset.
+    """
     @_builtins.property
     def prompt(self) -> _payload_pb2.Payload:
-        """What was asked. Unset when the maker keeps prompts to itself."""
+        """What was asked. Unset when the maker keeps prompts to itself. In answers a reference where the text is not kept or
+        was not asked for: its SHA-256 and size say what it was.
+        """
 
     @_builtins.property
     def response(self) -> _payload_pb2.Payload:
-        """What was answered. Unset when the maker keeps answers to itself, or there was none."""
+        """What was answered. Unset when the maker keeps answers to itself, or there was none. In answers as `prompt`."""
 
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
@@ -203,10 +241,11 @@ class UsageRecord(_message.Message):
         generation: _builtins.int = ...,
         attempt: _builtins.int = ...,
         wasted: _builtins.bool = ...,
+        content_policy: Global___ContentPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens", "_cost_usd", b"_cost_usd", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "cached_input_tokens", b"cached_input_tokens", "cost_usd", b"cost_usd", "input_tokens", b"input_tokens", "latency", b"latency", "output_tokens", b"output_tokens", "prompt", b"prompt", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens", "_cost_usd", b"_cost_usd", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "attempt", b"attempt", "batch_id", b"batch_id", "cached_input_tokens", b"cached_input_tokens", "call_type", b"call_type", "cost_source", b"cost_source", "cost_usd", b"cost_usd", "error_message", b"error_message", "generation", b"generation", "input_tokens", b"input_tokens", "latency", b"latency", "metadata", b"metadata", "model_id", b"model_id", "model_key", b"model_key", "output_tokens", b"output_tokens", "prompt", b"prompt", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "run_id", b"run_id", "stage_id", b"stage_id", "start_time", b"start_time", "topic", b"topic", "usage_id", b"usage_id", "wasted", b"wasted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens", "_cost_usd", b"_cost_usd", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "attempt", b"attempt", "batch_id", b"batch_id", "cached_input_tokens", b"cached_input_tokens", "call_type", b"call_type", "content_policy", b"content_policy", "cost_source", b"cost_source", "cost_usd", b"cost_usd", "error_message", b"error_message", "generation", b"generation", "input_tokens", b"input_tokens", "latency", b"latency", "metadata", b"metadata", "model_id", b"model_id", "model_key", b"model_key", "output_tokens", b"output_tokens", "prompt", b"prompt", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "run_id", b"run_id", "stage_id", b"stage_id", "start_time", b"start_time", "topic", b"topic", "usage_id", b"usage_id", "wasted", b"wasted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cached_input_tokens: _TypeAlias = _typing.Literal["cached_input_tokens"]  # noqa: Y015
     _WhichOneofArgType__cached_input_tokens: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens"]  # noqa: Y015

@@ -27,15 +27,15 @@ from stageline.v1 import error_pb2 as stageline_dot_v1_dot_error__pb2
 from stageline.v1 import usage_pb2 as stageline_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stageline/v1/usage_service.proto\x12\x0cstageline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/usage.proto\"\x86\x01\n\x12RecordUsageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x33\n\x07records\x18\x03 \x03(\x0b\x32\x19.stageline.v1.UsageRecordR\x07records\"\xaa\x01\n\x13RecordUsageResponse\x12%\n\x0erecorded_count\x18\x01 \x01(\x05R\rrecordedCount\x12\x34\n\x16\x61lready_recorded_count\x18\x02 \x01(\x05R\x14\x61lreadyRecordedCount\x12\x36\n\x08refusals\x18\x03 \x03(\x0b\x32\x1a.stageline.v1.UsageRefusalR\x08refusals\"p\n\x0cUsageRefusal\x12\x19\n\x08usage_id\x18\x01 \x01(\tR\x07usageId\x12\x14\n\x05index\x18\x02 \x01(\x05R\x05index\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailR\x05\x65rror\"\xcb\x02\n\x0bUsageFilter\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x19\n\x08stage_id\x18\x02 \x01(\tR\x07stageId\x12!\n\x0ctopic_prefix\x18\x03 \x01(\tR\x0btopicPrefix\x12\x1b\n\tmodel_key\x18\x04 \x01(\tR\x08modelKey\x12\x33\n\tcall_type\x18\x05 \x01(\x0e\x32\x16.stageline.v1.CallTypeR\x08\x63\x61llType\x12;\n\x0bstart_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nstartAfter\x12=\n\x0cstart_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bstartBefore\x12\x19\n\x08\x62\x61tch_id\x18\x08 \x01(\tR\x07\x62\x61tchId\"\xca\x01\n\x10ListUsageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x31\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x19.stageline.v1.UsageFilterR\x06\x66ilter\x12)\n\x10include_contents\x18\x03 \x01(\x08R\x0fincludeContents\x12\x1b\n\tpage_size\x18\x04 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"p\n\x11ListUsageResponse\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\x19.stageline.v1.UsageRecordR\x07records\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x01\n\x15\x41ggregateUsageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x31\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x19.stageline.v1.UsageFilterR\x06\x66ilter\x12\x37\n\x08group_by\x18\x03 \x03(\x0e\x32\x1c.stageline.v1.UsageDimensionR\x07groupBy\"V\n\x16\x41ggregateUsageResponse\x12<\n\naggregates\x18\x01 \x03(\x0b\x32\x1c.stageline.v1.UsageAggregateR\naggregates\"\xb1\x02\n\x0eUsageAggregate\x12\x14\n\x05group\x18\x01 \x03(\tR\x05group\x12\x1d\n\ncall_count\x18\x02 \x01(\x03R\tcallCount\x12!\n\x0cinput_tokens\x18\x03 \x01(\x03R\x0binputTokens\x12#\n\routput_tokens\x18\x04 \x01(\x03R\x0coutputTokens\x12.\n\x13\x63\x61\x63hed_input_tokens\x18\x05 \x01(\x03R\x11\x63\x61\x63hedInputTokens\x12)\n\x10reasoning_tokens\x18\x06 \x01(\x03R\x0freasoningTokens\x12\x19\n\x08\x63ost_usd\x18\x07 \x01(\tR\x07\x63ostUsd\x12,\n\x12unknown_cost_count\x18\x08 \x01(\x03R\x10unknownCostCount*\xdc\x01\n\x0eUsageDimension\x12\x1f\n\x1bUSAGE_DIMENSION_UNSPECIFIED\x10\x00\x12\x1d\n\x19USAGE_DIMENSION_MODEL_KEY\x10\x01\x12\x1c\n\x18USAGE_DIMENSION_PROVIDER\x10\x02\x12\x19\n\x15USAGE_DIMENSION_TOPIC\x10\x03\x12\x17\n\x13USAGE_DIMENSION_RUN\x10\x04\x12\x19\n\x15USAGE_DIMENSION_STAGE\x10\x05\x12\x1d\n\x19USAGE_DIMENSION_CALL_TYPE\x10\x06\x32\x8d\x02\n\x0cUsageService\x12R\n\x0bRecordUsage\x12 .stageline.v1.RecordUsageRequest\x1a!.stageline.v1.RecordUsageResponse\x12L\n\tListUsage\x12\x1e.stageline.v1.ListUsageRequest\x1a\x1f.stageline.v1.ListUsageResponse\x12[\n\x0e\x41ggregateUsage\x12#.stageline.v1.AggregateUsageRequest\x1a$.stageline.v1.AggregateUsageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stageline/v1/usage_service.proto\x12\x0cstageline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/usage.proto\"\x86\x01\n\x12RecordUsageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x33\n\x07records\x18\x03 \x03(\x0b\x32\x19.stageline.v1.UsageRecordR\x07records\"\xaa\x01\n\x13RecordUsageResponse\x12%\n\x0erecorded_count\x18\x01 \x01(\x05R\rrecordedCount\x12\x34\n\x16\x61lready_recorded_count\x18\x02 \x01(\x05R\x14\x61lreadyRecordedCount\x12\x36\n\x08refusals\x18\x03 \x03(\x0b\x32\x1a.stageline.v1.UsageRefusalR\x08refusals\"p\n\x0cUsageRefusal\x12\x19\n\x08usage_id\x18\x01 \x01(\tR\x07usageId\x12\x14\n\x05index\x18\x02 \x01(\x05R\x05index\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailR\x05\x65rror\"\xe7\x02\n\x0bUsageFilter\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x19\n\x08stage_id\x18\x02 \x01(\tR\x07stageId\x12!\n\x0ctopic_prefix\x18\x03 \x01(\tR\x0btopicPrefix\x12\x1b\n\tmodel_key\x18\x04 \x01(\tR\x08modelKey\x12\x33\n\tcall_type\x18\x05 \x01(\x0e\x32\x16.stageline.v1.CallTypeR\x08\x63\x61llType\x12;\n\x0bstart_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nstartAfter\x12=\n\x0cstart_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bstartBefore\x12\x19\n\x08\x62\x61tch_id\x18\x08 \x01(\tR\x07\x62\x61tchId\x12\x1a\n\x08provider\x18\t \x01(\tR\x08provider\"\xca\x01\n\x10ListUsageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x31\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x19.stageline.v1.UsageFilterR\x06\x66ilter\x12)\n\x10include_contents\x18\x03 \x01(\x08R\x0fincludeContents\x12\x1b\n\tpage_size\x18\x04 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"p\n\x11ListUsageResponse\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\x19.stageline.v1.UsageRecordR\x07records\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x01\n\x15\x41ggregateUsageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x31\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x19.stageline.v1.UsageFilterR\x06\x66ilter\x12\x37\n\x08group_by\x18\x03 \x03(\x0e\x32\x1c.stageline.v1.UsageDimensionR\x07groupBy\"V\n\x16\x41ggregateUsageResponse\x12<\n\naggregates\x18\x01 \x03(\x0b\x32\x1c.stageline.v1.UsageAggregateR\naggregates\"\x85\x03\n\x0eUsageAggregate\x12\x14\n\x05group\x18\x01 \x03(\tR\x05group\x12\x1d\n\ncall_count\x18\x02 \x01(\x03R\tcallCount\x12!\n\x0cinput_tokens\x18\x03 \x01(\x03R\x0binputTokens\x12#\n\routput_tokens\x18\x04 \x01(\x03R\x0coutputTokens\x12.\n\x13\x63\x61\x63hed_input_tokens\x18\x05 \x01(\x03R\x11\x63\x61\x63hedInputTokens\x12)\n\x10reasoning_tokens\x18\x06 \x01(\x03R\x0freasoningTokens\x12\x19\n\x08\x63ost_usd\x18\x07 \x01(\tR\x07\x63ostUsd\x12,\n\x12unknown_cost_count\x18\x08 \x01(\x03R\x10unknownCostCount\x12*\n\x11wasted_call_count\x18\t \x01(\x03R\x0fwastedCallCount\x12&\n\x0fwasted_cost_usd\x18\n \x01(\tR\rwastedCostUsd*\xf5\x01\n\x0eUsageDimension\x12\x1f\n\x1bUSAGE_DIMENSION_UNSPECIFIED\x10\x00\x12\x1d\n\x19USAGE_DIMENSION_MODEL_KEY\x10\x01\x12\x1c\n\x18USAGE_DIMENSION_PROVIDER\x10\x02\x12\x19\n\x15USAGE_DIMENSION_TOPIC\x10\x03\x12\x17\n\x13USAGE_DIMENSION_RUN\x10\x04\x12\x19\n\x15USAGE_DIMENSION_STAGE\x10\x05\x12\x1d\n\x19USAGE_DIMENSION_CALL_TYPE\x10\x06\x12\x17\n\x13USAGE_DIMENSION_DAY\x10\x07\x32\x8d\x02\n\x0cUsageService\x12R\n\x0bRecordUsage\x12 .stageline.v1.RecordUsageRequest\x1a!.stageline.v1.RecordUsageResponse\x12L\n\tListUsage\x12\x1e.stageline.v1.ListUsageRequest\x1a\x1f.stageline.v1.ListUsageResponse\x12[\n\x0e\x41ggregateUsage\x12#.stageline.v1.AggregateUsageRequest\x1a$.stageline.v1.AggregateUsageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stageline.v1.usage_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USAGEDIMENSION']._serialized_start=1773
-  _globals['_USAGEDIMENSION']._serialized_end=1993
+  _globals['_USAGEDIMENSION']._serialized_start=1885
+  _globals['_USAGEDIMENSION']._serialized_end=2130
   _globals['_RECORDUSAGEREQUEST']._serialized_start=136
   _globals['_RECORDUSAGEREQUEST']._serialized_end=270
   _globals['_RECORDUSAGERESPONSE']._serialized_start=273
@@ -43,17 +43,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGEREFUSAL']._serialized_start=445
   _globals['_USAGEREFUSAL']._serialized_end=557
   _globals['_USAGEFILTER']._serialized_start=560
-  _globals['_USAGEFILTER']._serialized_end=891
-  _globals['_LISTUSAGEREQUEST']._serialized_start=894
-  _globals['_LISTUSAGEREQUEST']._serialized_end=1096
-  _globals['_LISTUSAGERESPONSE']._serialized_start=1098
-  _globals['_LISTUSAGERESPONSE']._serialized_end=1210
-  _globals['_AGGREGATEUSAGEREQUEST']._serialized_start=1213
-  _globals['_AGGREGATEUSAGEREQUEST']._serialized_end=1374
-  _globals['_AGGREGATEUSAGERESPONSE']._serialized_start=1376
-  _globals['_AGGREGATEUSAGERESPONSE']._serialized_end=1462
-  _globals['_USAGEAGGREGATE']._serialized_start=1465
-  _globals['_USAGEAGGREGATE']._serialized_end=1770
-  _globals['_USAGESERVICE']._serialized_start=1996
-  _globals['_USAGESERVICE']._serialized_end=2265
+  _globals['_USAGEFILTER']._serialized_end=919
+  _globals['_LISTUSAGEREQUEST']._serialized_start=922
+  _globals['_LISTUSAGEREQUEST']._serialized_end=1124
+  _globals['_LISTUSAGERESPONSE']._serialized_start=1126
+  _globals['_LISTUSAGERESPONSE']._serialized_end=1238
+  _globals['_AGGREGATEUSAGEREQUEST']._serialized_start=1241
+  _globals['_AGGREGATEUSAGEREQUEST']._serialized_end=1402
+  _globals['_AGGREGATEUSAGERESPONSE']._serialized_start=1404
+  _globals['_AGGREGATEUSAGERESPONSE']._serialized_end=1490
+  _globals['_USAGEAGGREGATE']._serialized_start=1493
+  _globals['_USAGEAGGREGATE']._serialized_end=1882
+  _globals['_USAGESERVICE']._serialized_start=2133
+  _globals['_USAGESERVICE']._serialized_end=2402
 # @@protoc_insertion_point(module_scope)

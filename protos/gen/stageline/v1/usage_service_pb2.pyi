@@ -42,6 +42,8 @@ class _UsageDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageD
     """`stage_id`."""
     USAGE_DIMENSION_CALL_TYPE: _UsageDimension.ValueType  # 6
     """`call_type`, by its enum name without prefix."""
+    USAGE_DIMENSION_DAY: _UsageDimension.ValueType  # 7
+    """The day on which the call started, in UTC, as "2030-01-31"."""
 
 class UsageDimension(_UsageDimension, metaclass=_UsageDimensionEnumTypeWrapper):
     """UsageDimension is something to group AI calls by."""
@@ -60,6 +62,8 @@ USAGE_DIMENSION_STAGE: UsageDimension.ValueType  # 5
 """`stage_id`."""
 USAGE_DIMENSION_CALL_TYPE: UsageDimension.ValueType  # 6
 """`call_type`, by its enum name without prefix."""
+USAGE_DIMENSION_DAY: UsageDimension.ValueType  # 7
+"""The day on which the call started, in UTC, as "2030-01-31"."""
 Global___UsageDimension: _TypeAlias = UsageDimension  # noqa: Y015
 
 @_typing.final
@@ -172,6 +176,7 @@ class UsageFilter(_message.Message):
     START_AFTER_FIELD_NUMBER: _builtins.int
     START_BEFORE_FIELD_NUMBER: _builtins.int
     BATCH_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Calls of this run. Empty means of any, and of none."""
     stage_id: _builtins.str
@@ -184,6 +189,8 @@ class UsageFilter(_message.Message):
     """Calls of this kind. UNSPECIFIED means any."""
     batch_id: _builtins.str
     """Calls of this batch. Empty means any."""
+    provider: _builtins.str
+    """Calls of this provider. Empty means any."""
     @_builtins.property
     def start_after(self) -> _timestamp_pb2.Timestamp:
         """Calls that started at or after this. Unset means from the first."""
@@ -203,10 +210,11 @@ class UsageFilter(_message.Message):
         start_after: _timestamp_pb2.Timestamp | None = ...,
         start_before: _timestamp_pb2.Timestamp | None = ...,
         batch_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_after", b"start_after", "start_before", b"start_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "call_type", b"call_type", "model_key", b"model_key", "run_id", b"run_id", "stage_id", b"stage_id", "start_after", b"start_after", "start_before", b"start_before", "topic_prefix", b"topic_prefix"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "call_type", b"call_type", "model_key", b"model_key", "provider", b"provider", "run_id", b"run_id", "stage_id", b"stage_id", "start_after", b"start_after", "start_before", b"start_before", "topic_prefix", b"topic_prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,6 +360,8 @@ class UsageAggregate(_message.Message):
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
     UNKNOWN_COST_COUNT_FIELD_NUMBER: _builtins.int
+    WASTED_CALL_COUNT_FIELD_NUMBER: _builtins.int
+    WASTED_COST_USD_FIELD_NUMBER: _builtins.int
     call_count: _builtins.int
     """Number of calls."""
     input_tokens: _builtins.int
@@ -366,6 +376,10 @@ class UsageAggregate(_message.Message):
     """Sum of costs that are known, in US dollars, as an exact decimal."""
     unknown_cost_count: _builtins.int
     """Calls whose cost is unknown, and so not in the sum."""
+    wasted_call_count: _builtins.int
+    """Calls for work that did not count in the end (see UsageRecord.wasted)."""
+    wasted_cost_usd: _builtins.str
+    """Sum of their known costs, which are part of `cost_usd` too."""
     @_builtins.property
     def group(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The group's values, in the order of `group_by`."""
@@ -381,10 +395,12 @@ class UsageAggregate(_message.Message):
         reasoning_tokens: _builtins.int = ...,
         cost_usd: _builtins.str = ...,
         unknown_cost_count: _builtins.int = ...,
+        wasted_call_count: _builtins.int = ...,
+        wasted_cost_usd: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_input_tokens", b"cached_input_tokens", "call_count", b"call_count", "cost_usd", b"cost_usd", "group", b"group", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "unknown_cost_count", b"unknown_cost_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_input_tokens", b"cached_input_tokens", "call_count", b"call_count", "cost_usd", b"cost_usd", "group", b"group", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "unknown_cost_count", b"unknown_cost_count", "wasted_call_count", b"wasted_call_count", "wasted_cost_usd", b"wasted_cost_usd"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

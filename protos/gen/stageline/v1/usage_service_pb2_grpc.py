@@ -62,7 +62,7 @@ class UsageServiceServicer(object):
         """RecordUsage books AI calls. Idempotent by their ids. Each record is taken or refused by itself.
 
         Errors:
-        - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request.
+        - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request. (What is wrong with one record is in its refusal.)
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 records. Send several batches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -85,6 +85,7 @@ class UsageServiceServicer(object):
 
         Errors:
         - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+        - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

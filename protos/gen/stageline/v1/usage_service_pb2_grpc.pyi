@@ -39,7 +39,7 @@ class UsageServiceStub:
     """RecordUsage books AI calls. Idempotent by their ids. Each record is taken or refused by itself.
 
     Errors:
-    - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request.
+    - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request. (What is wrong with one record is in its refusal.)
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 records. Send several batches.
     """
     ListUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageRequest, _usage_service_pb2.ListUsageResponse]
@@ -54,6 +54,7 @@ class UsageServiceStub:
 
     Errors:
     - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+    - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
     """
 
@@ -68,7 +69,7 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """RecordUsage books AI calls. Idempotent by their ids. Each record is taken or refused by itself.
 
     Errors:
-    - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request.
+    - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request. (What is wrong with one record is in its refusal.)
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 records. Send several batches.
     """
     ListUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageRequest, _usage_service_pb2.ListUsageResponse]  # type: ignore[assignment]
@@ -83,6 +84,7 @@ class UsageServiceAsyncStub(UsageServiceStub):
 
     Errors:
     - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+    - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
     """
 
@@ -99,7 +101,7 @@ class UsageServiceServicer:
         """RecordUsage books AI calls. Idempotent by their ids. Each record is taken or refused by itself.
 
         Errors:
-        - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request.
+        - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request. (What is wrong with one record is in its refusal.)
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 records. Send several batches.
         """
 
@@ -124,6 +126,7 @@ class UsageServiceServicer:
 
         Errors:
         - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+        - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
         """
 

@@ -18,9 +18,11 @@ from typing import Any
 
 from stageline_engine.adapters.postgres.arrays import Parameter, array
 from stageline_engine.adapters.postgres.statements.columns import (
+    AI_CALLS,
     ANNOTATIONS,
     EVENTS,
     JOBS,
+    LOST_LEASES,
     PAYLOAD_USES,
     RESUME_TOKENS,
     RUNS,
@@ -138,6 +140,8 @@ PARTS = (
     _use_tokens("resume_tokens_used"),
     _insert("annotations", ANNOTATIONS, " ON CONFLICT (run_id, id) DO NOTHING"),
     _refer_to_payloads("payload_uses"),
+    _insert("ai_calls", AI_CALLS),
+    _insert("lost_leases", LOST_LEASES, " ON CONFLICT DO NOTHING"),
 )
 _LAST_COUNTS = frozenset({"results", "suspended_states"})
 

@@ -9,6 +9,7 @@ import orjson
 
 from stageline_engine.adapters.postgres.arrays import Parameter, array
 from stageline_engine.events import StageError
+from stageline_engine.model.ai_call import AiCallRow, Content
 from stageline_engine.model.run import RunError
 from stageline_engine.records import AnnotationRecord, RunPayload, StageResult, SuspendedState
 
@@ -115,6 +116,33 @@ def _details(row: AnnotationRecord) -> bytes | None:
 def _said(name: str, type_: str, *, key: bool = False) -> Column:
     """A column that holds a field of the annotation itself."""
     return Column(name, type_, key=key, get=attrgetter(f"annotation.{name}"))
+
+
+def _called(name: str, type_: str, *, key: bool = False) -> Column:
+    """A column that holds a field of the AI call itself."""
+    return Column(name, type_, key=key, get=attrgetter(f"call.{name}"))
+
+
+def _cost(row: AiCallRow) -> str | None:
+    return None if row.call.cost is None else format(row.call.cost, "f")
+
+
+def _content_columns(name: str) -> tuple[Column, ...]:
+    """What is kept of a prompt or a response: its hash, its size, and perhaps its text."""
+    of = attrgetter(f"call.{name}")
+
+    def text(row: AiCallRow) -> bytes | None:
+        content: Content | None = of(row)
+        return content.json.encode() if content is not None and content.json is not None else None
+
+    def part(field: str) -> Callable[[AiCallRow], Any]:
+        return lambda row: getattr(of(row), field, None)
+
+    return (
+        Column(f"{name}_sha256", "bytea", get=part("sha256")),
+        Column(f"{name}_bytes", "bigint", get=part("size_bytes")),
+        Column(name, "json", get=text),
+    )
 
 
 RUNS = RowShape(
@@ -239,6 +267,49 @@ ANNOTATIONS = RowShape(
         _said("generation", "integer"),
         _said("attempt", "integer"),
         Column("created_at", "timestamptz"),
+    ),
+)
+
+AI_CALLS = RowShape(
+    "ai_calls",
+    (
+        Column("namespace", "text", key=True),
+        _called("id", "uuid", key=True),
+        Column("started_at", "timestamptz"),
+        Column("recorded_at", "timestamptz"),
+        Column("run_id", "uuid"),
+        Column("stage_number", "integer"),
+        Column("stage_id", "text"),
+        Column("generation", "integer"),
+        Column("attempt", "integer"),
+        Column("lease_token", "uuid"),
+        _called("topic", "text"),
+        _called("call_type", "text"),
+        _called("model_key", "text"),
+        _called("model_id", "text"),
+        _called("provider", "text"),
+        *_content_columns("prompt"),
+        *_content_columns("response"),
+        _called("input_tokens", "bigint"),
+        _called("output_tokens", "bigint"),
+        _called("cached_input_tokens", "bigint"),
+        _called("reasoning_tokens", "bigint"),
+        Column("cost", "numeric", get=_cost),
+        _called("cost_source", "text"),
+        _called("latency", "interval"),
+        Column("maker_started_at", "timestamptz", get=attrgetter("call.started_at")),
+        Column("metadata", "json", get=lambda row: row.call.metadata.encode() or None),
+        _called("batch_id", "text"),
+        _called("error_message", "text"),
+    ),
+)
+
+LOST_LEASES = RowShape(
+    "lost_leases",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("stage_number", "integer", key=True),
+        Column("lease_token", "uuid", key=True),
     ),
 )
 

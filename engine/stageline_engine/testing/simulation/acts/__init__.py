@@ -5,7 +5,15 @@ simulation then does it plainly, twice, with its answer lost, with its database 
 be any of that (a session that opens, time that passes) is simply done, and returns None.
 """
 
-from stageline_engine.testing.simulation.acts import clients, mishaps, servers, strangers, waits, workers
+from stageline_engine.testing.simulation.acts import (
+    clients,
+    mishaps,
+    servers,
+    spending,
+    strangers,
+    waits,
+    workers,
+)
 from stageline_engine.testing.simulation.moves import ACTS
 
-__all__ = ["ACTS", "clients", "mishaps", "servers", "strangers", "waits", "workers"]
+__all__ = ["ACTS", "clients", "mishaps", "servers", "spending", "strangers", "waits", "workers"]

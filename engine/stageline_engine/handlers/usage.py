@@ -1,0 +1,129 @@
+"""``usage.record`` for a batch, and the AI calls that come along with reports.
+
+Whoever books a call to a run holds the run's lock, so that the run's totals are the sum of its calls at any moment.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from stageline_engine.acceptance_usage import ai_call_violations
+from stageline_engine.commands import AiCallRecorded, RecordAiCall, ReportJob
+from stageline_engine.decide.usage import leased_call, unleased_call
+from stageline_engine.decide.view import RunView
+from stageline_engine.events import AiCallBooked
+from stageline_engine.handlers.context import Batch
+from stageline_engine.handlers.runs import run_not_found
+from stageline_engine.model.ai_call import AiCall, AiCallRow
+from stageline_engine.rejections import Reason, Rejection, out_of_limits
+
+STAGE_IDS_TOLD_MAX = 50
+"""Stage ids named in a refusal."""
+
+
+async def record_ai_calls(batch: Batch, commands: Sequence[RecordAiCall]) -> list[AiCallRecorded | Rejection]:
+    """Books AI calls, each once."""
+    wanted: dict[UUID, frozenset[int]] = {}
+    for command in commands:
+        if command.run_id is not None:
+            number = {command.stage_number} if command.stage_number else set()
+            wanted[command.run_id] = wanted.get(command.run_id, frozenset()) | number
+    await batch.load(wanted)
+    fresh = await FreshAiCalls.find(batch, ((command.namespace, [command.call]) for command in commands))
+    return [_record(batch, command, fresh) for command in commands]
+
+
+def _record(batch: Batch, command: RecordAiCall, fresh: "FreshAiCalls") -> AiCallRecorded | Rejection:
+    row = _row(batch, command)
+    if isinstance(row, Rejection):
+        return row
+    new = fresh.take(command.namespace, command.call.id)
+    if new:
+        _book(batch, row)
+    return AiCallRecorded(replayed=not new)
+
+
+def _row(batch: Batch, command: RecordAiCall) -> AiCallRow | Rejection:
+    wrong = tuple(ai_call_violations(command.call))
+    if wrong:
+        return out_of_limits(wrong)
+    if command.run_id is None:
+        return unleased_call(command.namespace, command.call, batch.space.now)
+    view = batch.space.view(command.run_id)
+    if view is None or view.run.namespace != command.namespace:
+        return run_not_found(command.namespace, str(command.run_id))
+    if command.lease_token is None:
+        if command.stage_id and command.stage_id not in view.workflow.definition.number_by_id:
+            return _stage_not_found(view, command.stage_id)
+        return unleased_call(command.namespace, command.call, batch.space.now, view, command.stage_id)
+    row = leased_call(view, command.stage_number, command.lease_token, command.call, batch.space.now)
+    return row or _stage_not_found(view, str(command.stage_number))
+
+
+def _book(batch: Batch, row: AiCallRow) -> None:
+    if row.run_id is None:
+        batch.space.book(row)
+    else:
+        batch.space.apply_all(row.run_id, [AiCallBooked(row)])
+
+
+def _stage_not_found(view: RunView, stage_id: str) -> Rejection:
+    name, version = view.run.workflow_name, view.run.workflow_version
+    facts = {
+        "workflow_name": name,
+        "workflow_version": str(version),
+        "stage_id": stage_id[:128],
+        "valid_stage_ids": ",".join(list(view.workflow.definition.number_by_id)[:STAGE_IDS_TOLD_MAX]),
+    }
+    message = f"Workflow {name!r} version {version} has no stage {stage_id[:128]!r}."
+    return Rejection(Reason.STAGE_NOT_FOUND, message, facts)
+
+
+def book_reported(
+    batch: Batch, command: ReportJob, view: RunView | None, fresh: "FreshAiCalls"
+) -> tuple[UUID, ...]:
+    """Books the AI calls of a report, whatever becomes of the report itself.
+
+    Returns:
+        Ids of those that are on record now, by this report or before; none where the report names no run of its namespace.
+    """
+    if view is None or view.run.namespace != command.namespace:
+        return ()
+    booked = []
+    for call in command.ai_calls:
+        row = leased_call(view, command.stage_number, command.lease_token, call, batch.space.now)
+        if row is None or any(ai_call_violations(call)):
+            continue
+        if fresh.take(command.namespace, call.id):
+            _book(batch, row)
+        booked.append(call.id)
+    return tuple(booked)
+
+
+class FreshAiCalls:
+    """Tells AI calls that are new from those that are booked already; the first record of an id counts."""
+
+    def __init__(self, known: set[tuple[str, UUID]]) -> None:
+        """Takes what is stored already; see ``find``."""
+        self._known = known
+
+    @classmethod
+    async def find(cls, batch: Batch, told: Iterable[tuple[str, Sequence[AiCall]]]) -> "FreshAiCalls":
+        """Looks up which calls of a batch are stored already; asks nothing where there are none.
+
+        Args:
+            batch: The batch, with its runs locked.
+            told: Namespaces, each with calls.
+        """
+        wanted: dict[str, set[UUID]] = {}
+        for namespace, calls in told:
+            if calls:
+                wanted.setdefault(namespace, set()).update(call.id for call in calls)
+        lookup: Mapping[str, set[UUID]] = wanted
+        return cls(set(await batch.work.known_ai_calls(lookup)) if wanted else set())
+
+    def take(self, namespace: str, id_: UUID) -> bool:
+        """Says whether a call is new, and knows it from then on."""
+        if (namespace, id_) in self._known:
+            return False
+        self._known.add((namespace, id_))
+        return True
