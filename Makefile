@@ -20,7 +20,7 @@ SEED ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg go-sdk gen-go conformance simulate demo bench profile clean
+	verify test test-pg go-sdk gen-go typescript-sdk gen-typescript conformance simulate demo bench profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,9 +84,16 @@ go-sdk: ## Check, test and build the Go SDK (needs Go)
 gen-go: .venv-gen/.installed ## Generate worker_sdk/go/gen from protos/ (needs Go)
 	tools/gen_go.sh
 
-conformance: setup go-sdk ## Hold the workers in every language to docs/worker-protocol.md
+typescript-sdk: ## Check, test and build the TypeScript SDK (needs Node)
+	@tools/build_typescript.sh
+
+gen-typescript: .venv-gen/.installed ## Generate worker_sdk/typescript/gen from protos/ (needs Node)
+	tools/gen_typescript.sh
+
+conformance: setup go-sdk typescript-sdk ## Hold the workers in every language to docs/worker-protocol.md
 	$(BIN)/stageline conformance --quiet --worker "$(RUN) -m examples.conformance_worker"
 	$(BIN)/stageline conformance --quiet --worker build/workers/conformance-go
+	$(BIN)/stageline conformance --quiet --worker "node worker_sdk/typescript/dist/conformance/worker.js"
 
 simulate: setup ## Play random histories: make simulate [SEEDS=10000] [SEED=7] [ARGS='--json']
 	$(RUN) -m tests.property --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)

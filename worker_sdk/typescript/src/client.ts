@@ -1,0 +1,123 @@
+/** Starts and reads runs. */
+
+import { type Run as RunMessage, RunState, RunView } from "../gen/stageline/v1/run_pb.js";
+import { RunService } from "../gen/stageline/v1/run_service_pb.js";
+import { WorkflowService } from "../gen/stageline/v1/workflow_service_pb.js";
+import { Connection, type ConnectOptions } from "./connection.js";
+import { ApiError } from "./errors.js";
+import { payloadOf } from "./payload.js";
+import { decode, encode, newUuid } from "./text.js";
+import { Backoff } from "./time.js";
+import type { Workflow } from "./workflow.js";
+
+/** The settings of a run. */
+export interface RunOptions {
+  /** Of the workflow. Default: the latest. */
+  version?: number;
+  /** Makes a retry safe: the same id gives the run that the first call made. Default: a new one. */
+  requestId?: string;
+  /** By stage id, over the stages' defaults. */
+  config?: Record<string, unknown>;
+  /** 0 to 100. Default 5. */
+  priority?: number;
+  labels?: Record<string, string>;
+}
+
+/** A run of a workflow, as the server told it. */
+export interface Run {
+  id: string;
+  state: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED" | "UNSPECIFIED";
+  /** Undefined while there is none. */
+  output: unknown;
+  /** Why it failed; empty where it did not. */
+  error: string;
+  message: RunMessage;
+}
+
+export class Client {
+  readonly #connection: Connection;
+  readonly #namespace: string;
+
+  /** Makes a client; the connection is established by the first call. */
+  constructor(options: ConnectOptions & { namespace?: string } = {}) {
+    this.#connection = new Connection(options);
+    this.#namespace = options.namespace ?? "";
+  }
+
+  /** Ends the connection. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  /** Registers a workflow, unless it is registered already, and returns its version. */
+  async register(workflow: Workflow): Promise<number> {
+    const request = { namespace: this.#namespace, definition: workflow.definition };
+    const answer = await this.#connection.unary(WorkflowService.method.registerWorkflow, request);
+    return answer.workflow?.version ?? 0;
+  }
+
+  /** Starts a run of a workflow. */
+  async create(workflowName: string, input: unknown, options: RunOptions = {}): Promise<Run> {
+    const answer = await this.#connection.unary(RunService.method.createRun, {
+      namespace: this.#namespace,
+      requestId: options.requestId ?? newUuid(),
+      workflowName,
+      workflowVersion: options.version ?? 0,
+      input: payloadOf(encode(input)),
+      labels: options.labels ?? {},
+      ...(options.config === undefined ? {} : { config: payloadOf(encode(options.config)) }),
+      ...(options.priority === undefined ? {} : { priority: options.priority }),
+    });
+    return runOf(answer.run);
+  }
+
+  /** Reads a run with its stages. */
+  async get(runId: string): Promise<Run> {
+    const request = { namespace: this.#namespace, runId, view: RunView.FULL };
+    return runOf((await this.#connection.unary(RunService.method.getRun, request)).run);
+  }
+
+  /**
+   * Returns a run once it has ended. Nothing is polled: the server tells. A run that failed is no error. A server that cannot be
+   * reached is tried again until the signal is aborted.
+   */
+  async wait(runId: string, signal?: AbortSignal): Promise<Run> {
+    const backoff = new Backoff();
+    let afterSequence = 0n;
+    for (;;) {
+      try {
+        const request = { namespace: this.#namespace, runId, afterSequence };
+        for await (const { event } of this.#connection.serverStream(RunService.method.watchRun, request, signal)) {
+          afterSequence = event?.sequence ?? afterSequence;
+        }
+        return await this.get(runId);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!(error instanceof ApiError) || !error.isUnavailable) {
+          throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, backoff.next()));
+      }
+    }
+  }
+
+  /** Starts a run and waits until it has ended. */
+  async runAndWait(workflowName: string, input: unknown, options: RunOptions = {}, signal?: AbortSignal): Promise<Run> {
+    const { id } = await this.create(workflowName, input, options);
+    return await this.wait(id, signal);
+  }
+}
+
+function runOf(message: RunMessage | undefined): Run {
+  if (message === undefined) {
+    throw new Error("the server's answer has no run");
+  }
+  const body = message.output?.body;
+  return {
+    id: message.runId,
+    state: RunState[message.state] as Run["state"],
+    output: body?.case === "json" ? decode(body.value) : undefined,
+    error: message.error?.message ?? "",
+    message,
+  };
+}
