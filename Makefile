@@ -20,7 +20,7 @@ SEED ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg go-sdk gen-go typescript-sdk gen-typescript conformance simulate demo bench profile clean
+	verify test test-pg go-sdk typescript-sdk conformance simulate demo bench profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,10 @@ protos-lint: setup ## Check the style and comments of the protos (buf)
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 
-gen: .venv-gen/.installed ## Generate protos/gen from protos/
+gen: .venv-gen/.installed ## Generate the code of every language from protos/ (needs Go and Node, too)
 	tools/gen.sh
+	tools/gen_go.sh
+	tools/gen_typescript.sh
 
 gen-check: .venv-gen/.installed ## Check that protos/gen is fresh
 	@tools/check_gen_drift.sh
@@ -81,14 +83,8 @@ test-pg: setup ## Run the tests against STAGELINE_TEST_DATABASE_URL, or a privat
 go-sdk: ## Check, test and build the Go SDK (needs Go)
 	@tools/build_go.sh
 
-gen-go: .venv-gen/.installed ## Generate worker_sdk/go/gen from protos/ (needs Go)
-	tools/gen_go.sh
-
 typescript-sdk: ## Check, test and build the TypeScript SDK (needs Node)
 	@tools/build_typescript.sh
-
-gen-typescript: .venv-gen/.installed ## Generate worker_sdk/typescript/gen from protos/ (needs Node)
-	tools/gen_typescript.sh
 
 conformance: setup go-sdk typescript-sdk ## Hold the workers in every language to docs/worker-protocol.md
 	$(BIN)/stageline conformance --quiet --worker "$(RUN) -m examples.conformance_worker"

@@ -5,3 +5,4 @@ cd "$(dirname "$0")/.."
 
 [ -x .venv-gen/bin/buf ] || tools/bootstrap.sh .venv-gen --group gen
 .venv-gen/bin/buf generate --template worker_sdk/go/buf.gen.yaml
+tools/hash_protos.sh >worker_sdk/go/gen/protos.sha256

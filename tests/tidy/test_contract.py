@@ -1,6 +1,9 @@
 """The promises between files: protos, limits, ports, generated code, the project file, the Makefile."""
 
 import re
+import subprocess
+
+import pytest
 
 from tests.tidy import proto_rules, rules
 from tests.tidy.tree import ROOT, files_of_kind, project, python_files, read
@@ -74,4 +77,10 @@ def test_every_target_has_a_help_line() -> None:
 
 def test_ci_calls_the_targets_that_people_call() -> None:
     steps = re.findall(r"^step ([a-z-]+)(?: ARGS=.*)?$", read(".ci/run"), re.MULTILINE)
-    assert steps == ["setup", "test", "verify", "test-pg"]
+    assert steps == ["setup", "test", "conformance", "verify", "test-pg"]
+
+
+@pytest.mark.parametrize("folder", ["worker_sdk/go/gen", "worker_sdk/typescript/gen"])
+def test_the_code_for_go_and_node_is_of_these_protos(folder: str) -> None:
+    of_protos = subprocess.run(["tools/hash_protos.sh"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert read(f"{folder}/protos.sha256") == of_protos.stdout, "run make gen and commit the result"

@@ -392,7 +392,14 @@ type Run struct {
 	// The reason given when it was cancelled. May be empty.
 	CancelReason string `protobuf:"bytes,19,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
 	// Number of reruns so far.
-	RerunCount    int32 `protobuf:"varint,20,opt,name=rerun_count,json=rerunCount,proto3" json:"rerun_count,omitempty"`
+	RerunCount int32 `protobuf:"varint,20,opt,name=rerun_count,json=rerunCount,proto3" json:"rerun_count,omitempty"`
+	// Number of its AI calls. Set in answers about one run; 0 in lists.
+	AiCallCount int64 `protobuf:"varint,21,opt,name=ai_call_count,json=aiCallCount,proto3" json:"ai_call_count,omitempty"`
+	// Those of them whose cost is unknown, and so not in `total_cost_usd`. Set like `ai_call_count`.
+	UnknownCostCount int64 `protobuf:"varint,22,opt,name=unknown_cost_count,json=unknownCostCount,proto3" json:"unknown_cost_count,omitempty"`
+	// The part of `total_cost_usd` that was spent for nothing: by attempts that failed, workers that were lost, and work
+	// that a rerun or a cancellation discarded (see UsageRecord.wasted). Set like `ai_call_count`, empty in lists.
+	WastedCostUsd string `protobuf:"bytes,23,opt,name=wasted_cost_usd,json=wastedCostUsd,proto3" json:"wasted_cost_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -565,6 +572,27 @@ func (x *Run) GetRerunCount() int32 {
 		return x.RerunCount
 	}
 	return 0
+}
+
+func (x *Run) GetAiCallCount() int64 {
+	if x != nil {
+		return x.AiCallCount
+	}
+	return 0
+}
+
+func (x *Run) GetUnknownCostCount() int64 {
+	if x != nil {
+		return x.UnknownCostCount
+	}
+	return 0
+}
+
+func (x *Run) GetWastedCostUsd() string {
+	if x != nil {
+		return x.WastedCostUsd
+	}
+	return ""
 }
 
 // StageExecution is the state of one stage in one run.
@@ -961,7 +989,7 @@ var File_stageline_v1_run_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x16stageline/v1/run.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\x9a\a\n" +
+	"\x16stageline/v1/run.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\x94\b\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12#\n" +
@@ -986,7 +1014,10 @@ const file_stageline_v1_run_proto_rawDesc = "" +
 	"\x0eevent_sequence\x18\x12 \x01(\x03R\reventSequence\x12#\n" +
 	"\rcancel_reason\x18\x13 \x01(\tR\fcancelReason\x12\x1f\n" +
 	"\vrerun_count\x18\x14 \x01(\x05R\n" +
-	"rerunCount\x1a9\n" +
+	"rerunCount\x12\"\n" +
+	"\rai_call_count\x18\x15 \x01(\x03R\vaiCallCount\x12,\n" +
+	"\x12unknown_cost_count\x18\x16 \x01(\x03R\x10unknownCostCount\x12&\n" +
+	"\x0fwasted_cost_usd\x18\x17 \x01(\tR\rwastedCostUsd\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\a\n" +

@@ -147,6 +147,63 @@ func (CostSource) EnumDescriptor() ([]byte, []int) {
 	return file_stageline_v1_usage_proto_rawDescGZIP(), []int{1}
 }
 
+// ContentPolicy says what is kept of the prompts and responses of AI calls.
+type ContentPolicy int32
+
+const (
+	// What the server is set to.
+	ContentPolicy_CONTENT_POLICY_UNSPECIFIED ContentPolicy = 0
+	// The texts. Of one over `Limits.inline_payload_bytes_max` only hash and size are kept.
+	ContentPolicy_CONTENT_POLICY_FULL ContentPolicy = 1
+	// SHA-256 and size of each text, which prove what was said to whoever has it, and tell nobody else.
+	ContentPolicy_CONTENT_POLICY_HASH ContentPolicy = 2
+	// Nothing.
+	ContentPolicy_CONTENT_POLICY_NONE ContentPolicy = 3
+)
+
+// Enum value maps for ContentPolicy.
+var (
+	ContentPolicy_name = map[int32]string{
+		0: "CONTENT_POLICY_UNSPECIFIED",
+		1: "CONTENT_POLICY_FULL",
+		2: "CONTENT_POLICY_HASH",
+		3: "CONTENT_POLICY_NONE",
+	}
+	ContentPolicy_value = map[string]int32{
+		"CONTENT_POLICY_UNSPECIFIED": 0,
+		"CONTENT_POLICY_FULL":        1,
+		"CONTENT_POLICY_HASH":        2,
+		"CONTENT_POLICY_NONE":        3,
+	}
+)
+
+func (x ContentPolicy) Enum() *ContentPolicy {
+	p := new(ContentPolicy)
+	*p = x
+	return p
+}
+
+func (x ContentPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ContentPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_stageline_v1_usage_proto_enumTypes[2].Descriptor()
+}
+
+func (ContentPolicy) Type() protoreflect.EnumType {
+	return &file_stageline_v1_usage_proto_enumTypes[2]
+}
+
+func (x ContentPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ContentPolicy.Descriptor instead.
+func (ContentPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_stageline_v1_usage_proto_rawDescGZIP(), []int{2}
+}
+
 // UsageRecord is one call of an AI model, as its maker tells it. It is booked exactly once by its id, whatever becomes of
 // the stage: money already spent is never forgotten.
 type UsageRecord struct {
@@ -164,9 +221,10 @@ type UsageRecord struct {
 	ModelId string `protobuf:"bytes,5,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
 	// The provider, such as "anthropic" or "openai". At most 63 characters.
 	Provider string `protobuf:"bytes,6,opt,name=provider,proto3" json:"provider,omitempty"`
-	// What was asked. Unset when the maker keeps prompts to itself.
+	// What was asked. Unset when the maker keeps prompts to itself. In answers a reference where the text is not kept or
+	// was not asked for: its SHA-256 and size say what it was.
 	Prompt *Payload `protobuf:"bytes,7,opt,name=prompt,proto3" json:"prompt,omitempty"`
-	// What was answered. Unset when the maker keeps answers to itself, or there was none.
+	// What was answered. Unset when the maker keeps answers to itself, or there was none. In answers as `prompt`.
 	Response *Payload `protobuf:"bytes,8,opt,name=response,proto3" json:"response,omitempty"`
 	// Input tokens in all, cached ones included. Unset when unknown; never negative, as all counts here.
 	InputTokens *int64 `protobuf:"varint,9,opt,name=input_tokens,json=inputTokens,proto3,oneof" json:"input_tokens,omitempty"`
@@ -179,7 +237,7 @@ type UsageRecord struct {
 	// Cost in US dollars as an exact decimal such as "0.00123": digits with at most one point, at most 9 before and 12
 	// after it. Unset when unknown, which is not the same as "0".
 	CostUsd *string `protobuf:"bytes,13,opt,name=cost_usd,json=costUsd,proto3,oneof" json:"cost_usd,omitempty"`
-	// Where the cost comes from. UNSPECIFIED when the cost is unset.
+	// Where the cost comes from. UNSPECIFIED when the cost is unset; with a cost it means CALLER.
 	CostSource CostSource `protobuf:"varint,14,opt,name=cost_source,json=costSource,proto3,enum=stageline.v1.CostSource" json:"cost_source,omitempty"`
 	// From sending the request to the end of the answer. Unset when unknown, as for batches.
 	Latency *durationpb.Duration `protobuf:"bytes,15,opt,name=latency,proto3" json:"latency,omitempty"`
@@ -199,8 +257,13 @@ type UsageRecord struct {
 	Generation int32 `protobuf:"varint,22,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Attempt of the stage. Set by the server from the lease.
 	Attempt int32 `protobuf:"varint,23,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// True when the attempt did not count in the end (superseded lease, ended run). Set by the server.
-	Wasted        bool `protobuf:"varint,24,opt,name=wasted,proto3" json:"wasted,omitempty"`
+	// True when the call was made for work that did not count in the end, as far as is known now: its attempt failed, its
+	// lease ended without a report, or its run was cancelled or rerun from before it. It may turn true at any time. Set by
+	// the server.
+	Wasted bool `protobuf:"varint,24,opt,name=wasted,proto3" json:"wasted,omitempty"`
+	// What is to be kept of prompt and response. The server's own setting counts too: the stricter of both wins. In answers
+	// unset.
+	ContentPolicy ContentPolicy `protobuf:"varint,25,opt,name=content_policy,json=contentPolicy,proto3,enum=stageline.v1.ContentPolicy" json:"content_policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -403,11 +466,18 @@ func (x *UsageRecord) GetWasted() bool {
 	return false
 }
 
+func (x *UsageRecord) GetContentPolicy() ContentPolicy {
+	if x != nil {
+		return x.ContentPolicy
+	}
+	return ContentPolicy_CONTENT_POLICY_UNSPECIFIED
+}
+
 var File_stageline_v1_usage_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x18stageline/v1/usage.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/payload.proto\"\xe8\a\n" +
+	"\x18stageline/v1/usage.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/payload.proto\"\xac\b\n" +
 	"\vUsageRecord\x12\x19\n" +
 	"\busage_id\x18\x01 \x01(\tR\ausageId\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x123\n" +
@@ -437,7 +507,8 @@ const file_stageline_v1_usage_proto_rawDesc = "" +
 	"generation\x18\x16 \x01(\x05R\n" +
 	"generation\x12\x18\n" +
 	"\aattempt\x18\x17 \x01(\x05R\aattempt\x12\x16\n" +
-	"\x06wasted\x18\x18 \x01(\bR\x06wastedB\x0f\n" +
+	"\x06wasted\x18\x18 \x01(\bR\x06wasted\x12B\n" +
+	"\x0econtent_policy\x18\x19 \x01(\x0e2\x1b.stageline.v1.ContentPolicyR\rcontentPolicyB\x0f\n" +
 	"\r_input_tokensB\x10\n" +
 	"\x0e_output_tokensB\x16\n" +
 	"\x14_cached_input_tokensB\x13\n" +
@@ -455,7 +526,12 @@ const file_stageline_v1_usage_proto_rawDesc = "" +
 	"\x17COST_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14COST_SOURCE_PROVIDER\x10\x01\x12\x1a\n" +
 	"\x16COST_SOURCE_PRICE_LIST\x10\x02\x12\x16\n" +
-	"\x12COST_SOURCE_CALLER\x10\x03B\x9b\x01\n" +
+	"\x12COST_SOURCE_CALLER\x10\x03*z\n" +
+	"\rContentPolicy\x12\x1e\n" +
+	"\x1aCONTENT_POLICY_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CONTENT_POLICY_FULL\x10\x01\x12\x17\n" +
+	"\x13CONTENT_POLICY_HASH\x10\x02\x12\x17\n" +
+	"\x13CONTENT_POLICY_NONE\x10\x03B\x9b\x01\n" +
 	"\x10com.stageline.v1B\n" +
 	"UsageProtoP\x01Z*stageline/sdk/gen/stageline/v1;stagelinev1\xa2\x02\x03SXX\xaa\x02\fStageline.V1\xca\x02\fStageline\\V1\xe2\x02\x18Stageline\\V1\\GPBMetadata\xea\x02\rStageline::V1b\x06proto3"
 
@@ -471,28 +547,30 @@ func file_stageline_v1_usage_proto_rawDescGZIP() []byte {
 	return file_stageline_v1_usage_proto_rawDescData
 }
 
-var file_stageline_v1_usage_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_stageline_v1_usage_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_stageline_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_stageline_v1_usage_proto_goTypes = []any{
 	(CallType)(0),                 // 0: stageline.v1.CallType
 	(CostSource)(0),               // 1: stageline.v1.CostSource
-	(*UsageRecord)(nil),           // 2: stageline.v1.UsageRecord
-	(*Payload)(nil),               // 3: stageline.v1.Payload
-	(*durationpb.Duration)(nil),   // 4: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(ContentPolicy)(0),            // 2: stageline.v1.ContentPolicy
+	(*UsageRecord)(nil),           // 3: stageline.v1.UsageRecord
+	(*Payload)(nil),               // 4: stageline.v1.Payload
+	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_stageline_v1_usage_proto_depIdxs = []int32{
 	0, // 0: stageline.v1.UsageRecord.call_type:type_name -> stageline.v1.CallType
-	3, // 1: stageline.v1.UsageRecord.prompt:type_name -> stageline.v1.Payload
-	3, // 2: stageline.v1.UsageRecord.response:type_name -> stageline.v1.Payload
+	4, // 1: stageline.v1.UsageRecord.prompt:type_name -> stageline.v1.Payload
+	4, // 2: stageline.v1.UsageRecord.response:type_name -> stageline.v1.Payload
 	1, // 3: stageline.v1.UsageRecord.cost_source:type_name -> stageline.v1.CostSource
-	4, // 4: stageline.v1.UsageRecord.latency:type_name -> google.protobuf.Duration
-	5, // 5: stageline.v1.UsageRecord.start_time:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 4: stageline.v1.UsageRecord.latency:type_name -> google.protobuf.Duration
+	6, // 5: stageline.v1.UsageRecord.start_time:type_name -> google.protobuf.Timestamp
+	2, // 6: stageline.v1.UsageRecord.content_policy:type_name -> stageline.v1.ContentPolicy
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_usage_proto_init() }
@@ -507,7 +585,7 @@ func file_stageline_v1_usage_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stageline_v1_usage_proto_rawDesc), len(file_stageline_v1_usage_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,

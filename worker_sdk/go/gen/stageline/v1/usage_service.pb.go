@@ -42,6 +42,8 @@ const (
 	UsageDimension_USAGE_DIMENSION_STAGE UsageDimension = 5
 	// `call_type`, by its enum name without prefix.
 	UsageDimension_USAGE_DIMENSION_CALL_TYPE UsageDimension = 6
+	// The day on which the call started, in UTC, as "2030-01-31".
+	UsageDimension_USAGE_DIMENSION_DAY UsageDimension = 7
 )
 
 // Enum value maps for UsageDimension.
@@ -54,6 +56,7 @@ var (
 		4: "USAGE_DIMENSION_RUN",
 		5: "USAGE_DIMENSION_STAGE",
 		6: "USAGE_DIMENSION_CALL_TYPE",
+		7: "USAGE_DIMENSION_DAY",
 	}
 	UsageDimension_value = map[string]int32{
 		"USAGE_DIMENSION_UNSPECIFIED": 0,
@@ -63,6 +66,7 @@ var (
 		"USAGE_DIMENSION_RUN":         4,
 		"USAGE_DIMENSION_STAGE":       5,
 		"USAGE_DIMENSION_CALL_TYPE":   6,
+		"USAGE_DIMENSION_DAY":         7,
 	}
 )
 
@@ -303,7 +307,9 @@ type UsageFilter struct {
 	// Calls that started before this. Unset means until now.
 	StartBefore *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=start_before,json=startBefore,proto3" json:"start_before,omitempty"`
 	// Calls of this batch. Empty means any.
-	BatchId       string `protobuf:"bytes,8,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	BatchId string `protobuf:"bytes,8,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	// Calls of this provider. Empty means any.
+	Provider      string `protobuf:"bytes,9,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -390,6 +396,13 @@ func (x *UsageFilter) GetStartBefore() *timestamppb.Timestamp {
 func (x *UsageFilter) GetBatchId() string {
 	if x != nil {
 		return x.BatchId
+	}
+	return ""
+}
+
+func (x *UsageFilter) GetProvider() string {
+	if x != nil {
+		return x.Provider
 	}
 	return ""
 }
@@ -660,8 +673,12 @@ type UsageAggregate struct {
 	CostUsd string `protobuf:"bytes,7,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	// Calls whose cost is unknown, and so not in the sum.
 	UnknownCostCount int64 `protobuf:"varint,8,opt,name=unknown_cost_count,json=unknownCostCount,proto3" json:"unknown_cost_count,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Calls for work that did not count in the end (see UsageRecord.wasted).
+	WastedCallCount int64 `protobuf:"varint,9,opt,name=wasted_call_count,json=wastedCallCount,proto3" json:"wasted_call_count,omitempty"`
+	// Sum of their known costs, which are part of `cost_usd` too.
+	WastedCostUsd string `protobuf:"bytes,10,opt,name=wasted_cost_usd,json=wastedCostUsd,proto3" json:"wasted_cost_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UsageAggregate) Reset() {
@@ -750,6 +767,20 @@ func (x *UsageAggregate) GetUnknownCostCount() int64 {
 	return 0
 }
 
+func (x *UsageAggregate) GetWastedCallCount() int64 {
+	if x != nil {
+		return x.WastedCallCount
+	}
+	return 0
+}
+
+func (x *UsageAggregate) GetWastedCostUsd() string {
+	if x != nil {
+		return x.WastedCostUsd
+	}
+	return ""
+}
+
 var File_stageline_v1_usage_service_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_usage_service_proto_rawDesc = "" +
@@ -767,7 +798,7 @@ const file_stageline_v1_usage_service_proto_rawDesc = "" +
 	"\fUsageRefusal\x12\x19\n" +
 	"\busage_id\x18\x01 \x01(\tR\ausageId\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x05R\x05index\x12/\n" +
-	"\x05error\x18\x03 \x01(\v2\x19.stageline.v1.ErrorDetailR\x05error\"\xcb\x02\n" +
+	"\x05error\x18\x03 \x01(\v2\x19.stageline.v1.ErrorDetailR\x05error\"\xe7\x02\n" +
 	"\vUsageFilter\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x19\n" +
 	"\bstage_id\x18\x02 \x01(\tR\astageId\x12!\n" +
@@ -777,7 +808,8 @@ const file_stageline_v1_usage_service_proto_rawDesc = "" +
 	"\vstart_after\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"startAfter\x12=\n" +
 	"\fstart_before\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vstartBefore\x12\x19\n" +
-	"\bbatch_id\x18\b \x01(\tR\abatchId\"\xca\x01\n" +
+	"\bbatch_id\x18\b \x01(\tR\abatchId\x12\x1a\n" +
+	"\bprovider\x18\t \x01(\tR\bprovider\"\xca\x01\n" +
 	"\x10ListUsageRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x121\n" +
 	"\x06filter\x18\x02 \x01(\v2\x19.stageline.v1.UsageFilterR\x06filter\x12)\n" +
@@ -795,7 +827,7 @@ const file_stageline_v1_usage_service_proto_rawDesc = "" +
 	"\x16AggregateUsageResponse\x12<\n" +
 	"\n" +
 	"aggregates\x18\x01 \x03(\v2\x1c.stageline.v1.UsageAggregateR\n" +
-	"aggregates\"\xb1\x02\n" +
+	"aggregates\"\x85\x03\n" +
 	"\x0eUsageAggregate\x12\x14\n" +
 	"\x05group\x18\x01 \x03(\tR\x05group\x12\x1d\n" +
 	"\n" +
@@ -805,7 +837,10 @@ const file_stageline_v1_usage_service_proto_rawDesc = "" +
 	"\x13cached_input_tokens\x18\x05 \x01(\x03R\x11cachedInputTokens\x12)\n" +
 	"\x10reasoning_tokens\x18\x06 \x01(\x03R\x0freasoningTokens\x12\x19\n" +
 	"\bcost_usd\x18\a \x01(\tR\acostUsd\x12,\n" +
-	"\x12unknown_cost_count\x18\b \x01(\x03R\x10unknownCostCount*\xdc\x01\n" +
+	"\x12unknown_cost_count\x18\b \x01(\x03R\x10unknownCostCount\x12*\n" +
+	"\x11wasted_call_count\x18\t \x01(\x03R\x0fwastedCallCount\x12&\n" +
+	"\x0fwasted_cost_usd\x18\n" +
+	" \x01(\tR\rwastedCostUsd*\xf5\x01\n" +
 	"\x0eUsageDimension\x12\x1f\n" +
 	"\x1bUSAGE_DIMENSION_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19USAGE_DIMENSION_MODEL_KEY\x10\x01\x12\x1c\n" +
@@ -813,7 +848,8 @@ const file_stageline_v1_usage_service_proto_rawDesc = "" +
 	"\x15USAGE_DIMENSION_TOPIC\x10\x03\x12\x17\n" +
 	"\x13USAGE_DIMENSION_RUN\x10\x04\x12\x19\n" +
 	"\x15USAGE_DIMENSION_STAGE\x10\x05\x12\x1d\n" +
-	"\x19USAGE_DIMENSION_CALL_TYPE\x10\x062\x8d\x02\n" +
+	"\x19USAGE_DIMENSION_CALL_TYPE\x10\x06\x12\x17\n" +
+	"\x13USAGE_DIMENSION_DAY\x10\a2\x8d\x02\n" +
 	"\fUsageService\x12R\n" +
 	"\vRecordUsage\x12 .stageline.v1.RecordUsageRequest\x1a!.stageline.v1.RecordUsageResponse\x12L\n" +
 	"\tListUsage\x12\x1e.stageline.v1.ListUsageRequest\x1a\x1f.stageline.v1.ListUsageResponse\x12[\n" +

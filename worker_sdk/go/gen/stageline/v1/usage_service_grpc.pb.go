@@ -36,7 +36,7 @@ type UsageServiceClient interface {
 	// RecordUsage books AI calls. Idempotent by their ids. Each record is taken or refused by itself.
 	//
 	// Errors:
-	// - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request.
+	// - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request. (What is wrong with one record is in its refusal.)
 	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 records. Send several batches.
 	RecordUsage(ctx context.Context, in *RecordUsageRequest, opts ...grpc.CallOption) (*RecordUsageResponse, error)
 	// ListUsage lists booked calls, the newest first.
@@ -49,6 +49,7 @@ type UsageServiceClient interface {
 	//
 	// Errors:
 	// - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+	// - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
 	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
 	AggregateUsage(ctx context.Context, in *AggregateUsageRequest, opts ...grpc.CallOption) (*AggregateUsageResponse, error)
 }
@@ -101,7 +102,7 @@ type UsageServiceServer interface {
 	// RecordUsage books AI calls. Idempotent by their ids. Each record is taken or refused by itself.
 	//
 	// Errors:
-	// - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request.
+	// - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request. (What is wrong with one record is in its refusal.)
 	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 records. Send several batches.
 	RecordUsage(context.Context, *RecordUsageRequest) (*RecordUsageResponse, error)
 	// ListUsage lists booked calls, the newest first.
@@ -114,6 +115,7 @@ type UsageServiceServer interface {
 	//
 	// Errors:
 	// - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+	// - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
 	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
 	AggregateUsage(context.Context, *AggregateUsageRequest) (*AggregateUsageResponse, error)
 	mustEmbedUnimplementedUsageServiceServer()

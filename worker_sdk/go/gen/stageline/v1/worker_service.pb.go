@@ -34,7 +34,11 @@ type LeaseJobsRequest struct {
 	// session of an earlier call, and may be empty; `held_leases` is passed over.
 	Hello *Hello `protobuf:"bytes,2,opt,name=hello,proto3" json:"hello,omitempty"`
 	// How long to wait for a job. Unset means not at all. At most 60 s.
-	Wait          *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Only jobs of this run. Empty means any.
+	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Only the job of this stage; needs `run_id`. Empty means any.
+	StageId       string `protobuf:"bytes,5,opt,name=stage_id,json=stageId,proto3" json:"stage_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,6 +92,20 @@ func (x *LeaseJobsRequest) GetWait() *durationpb.Duration {
 		return x.Wait
 	}
 	return nil
+}
+
+func (x *LeaseJobsRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *LeaseJobsRequest) GetStageId() string {
+	if x != nil {
+		return x.StageId
+	}
+	return ""
 }
 
 // LeaseJobsResponse holds offers.
@@ -606,12 +624,14 @@ var File_stageline_v1_worker_service_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_worker_service_proto_rawDesc = "" +
 	"\n" +
-	"!stageline/v1/worker_service.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18stageline/v1/error.proto\x1a\x16stageline/v1/job.proto\x1a\x1astageline/v1/payload.proto\x1a\x19stageline/v1/report.proto\x1a\x1astageline/v1/session.proto\x1a\x19stageline/v1/worker.proto\"\x8b\x01\n" +
+	"!stageline/v1/worker_service.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18stageline/v1/error.proto\x1a\x16stageline/v1/job.proto\x1a\x1astageline/v1/payload.proto\x1a\x19stageline/v1/report.proto\x1a\x1astageline/v1/session.proto\x1a\x19stageline/v1/worker.proto\"\xbd\x01\n" +
 	"\x10LeaseJobsRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12)\n" +
 	"\x05hello\x18\x02 \x01(\v2\x13.stageline.v1.HelloR\x05hello\x12-\n" +
-	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xe7\x01\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x15\n" +
+	"\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x19\n" +
+	"\bstage_id\x18\x05 \x01(\tR\astageId\"\xe7\x01\n" +
 	"\x11LeaseJobsResponse\x12/\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.stageline.v1.WelcomeR\awelcome\x12.\n" +
 	"\x06offers\x18\x02 \x03(\v2\x16.stageline.v1.JobOfferR\x06offers\x12@\n" +

@@ -65,6 +65,9 @@ type WorkerServiceClient interface {
 	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many slots or stages, or too long a wait. Ask for less.
 	// - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
 	// - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then retry.
+	// - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+	// - NOT_FOUND, STAGE_NOT_FOUND: the run's workflow has no such stage. Correct the request.
+	// - INVALID_ARGUMENT, INVALID_FIELD: an id that is none, or a stage without a run. Correct the request.
 	// - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
 	// - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
 	LeaseJobs(ctx context.Context, in *LeaseJobsRequest, opts ...grpc.CallOption) (*LeaseJobsResponse, error)
@@ -188,6 +191,9 @@ type WorkerServiceServer interface {
 	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many slots or stages, or too long a wait. Ask for less.
 	// - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
 	// - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then retry.
+	// - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+	// - NOT_FOUND, STAGE_NOT_FOUND: the run's workflow has no such stage. Correct the request.
+	// - INVALID_ARGUMENT, INVALID_FIELD: an id that is none, or a stage without a run. Correct the request.
 	// - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
 	// - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
 	LeaseJobs(context.Context, *LeaseJobsRequest) (*LeaseJobsResponse, error)

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stageline/v1/usage.proto.
  */
 export const file_stageline_v1_usage: GenFile = /*@__PURE__*/
-  fileDesc("ChhzdGFnZWxpbmUvdjEvdXNhZ2UucHJvdG8SDHN0YWdlbGluZS52MSLpBQoLVXNhZ2VSZWNvcmQSEAoIdXNhZ2VfaWQYASABKAkSDQoFdG9waWMYAiABKAkSKQoJY2FsbF90eXBlGAMgASgOMhYuc3RhZ2VsaW5lLnYxLkNhbGxUeXBlEhEKCW1vZGVsX2tleRgEIAEoCRIQCghtb2RlbF9pZBgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIlCgZwcm9tcHQYByABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBInCghyZXNwb25zZRgIIAEoCzIVLnN0YWdlbGluZS52MS5QYXlsb2FkEhkKDGlucHV0X3Rva2VucxgJIAEoA0gAiAEBEhoKDW91dHB1dF90b2tlbnMYCiABKANIAYgBARIgChNjYWNoZWRfaW5wdXRfdG9rZW5zGAsgASgDSAKIAQESHQoQcmVhc29uaW5nX3Rva2VucxgMIAEoA0gDiAEBEhUKCGNvc3RfdXNkGA0gASgJSASIAQESLQoLY29zdF9zb3VyY2UYDiABKA4yGC5zdGFnZWxpbmUudjEuQ29zdFNvdXJjZRIqCgdsYXRlbmN5GA8gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCnN0YXJ0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCG1ldGFkYXRhGBEgASgMEhAKCGJhdGNoX2lkGBIgASgJEhUKDWVycm9yX21lc3NhZ2UYEyABKAkSDgoGcnVuX2lkGBQgASgJEhAKCHN0YWdlX2lkGBUgASgJEhIKCmdlbmVyYXRpb24YFiABKAUSDwoHYXR0ZW1wdBgXIAEoBRIOCgZ3YXN0ZWQYGCABKAhCDwoNX2lucHV0X3Rva2Vuc0IQCg5fb3V0cHV0X3Rva2Vuc0IWChRfY2FjaGVkX2lucHV0X3Rva2Vuc0ITChFfcmVhc29uaW5nX3Rva2Vuc0ILCglfY29zdF91c2QqjwEKCENhbGxUeXBlEhkKFUNBTExfVFlQRV9VTlNQRUNJRklFRBAAEhIKDkNBTExfVFlQRV9URVhUEAESFAoQQ0FMTF9UWVBFX09CSkVDVBACEhMKD0NBTExfVFlQRV9FTUJFRBADEhQKEENBTExfVFlQRV9TVFJFQU0QBBITCg9DQUxMX1RZUEVfQkFUQ0gQBSp3CgpDb3N0U291cmNlEhsKF0NPU1RfU09VUkNFX1VOU1BFQ0lGSUVEEAASGAoUQ09TVF9TT1VSQ0VfUFJPVklERVIQARIaChZDT1NUX1NPVVJDRV9QUklDRV9MSVNUEAISFgoSQ09TVF9TT1VSQ0VfQ0FMTEVSEANiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_stageline_v1_payload]);
+  fileDesc("ChhzdGFnZWxpbmUvdjEvdXNhZ2UucHJvdG8SDHN0YWdlbGluZS52MSKeBgoLVXNhZ2VSZWNvcmQSEAoIdXNhZ2VfaWQYASABKAkSDQoFdG9waWMYAiABKAkSKQoJY2FsbF90eXBlGAMgASgOMhYuc3RhZ2VsaW5lLnYxLkNhbGxUeXBlEhEKCW1vZGVsX2tleRgEIAEoCRIQCghtb2RlbF9pZBgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIlCgZwcm9tcHQYByABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBInCghyZXNwb25zZRgIIAEoCzIVLnN0YWdlbGluZS52MS5QYXlsb2FkEhkKDGlucHV0X3Rva2VucxgJIAEoA0gAiAEBEhoKDW91dHB1dF90b2tlbnMYCiABKANIAYgBARIgChNjYWNoZWRfaW5wdXRfdG9rZW5zGAsgASgDSAKIAQESHQoQcmVhc29uaW5nX3Rva2VucxgMIAEoA0gDiAEBEhUKCGNvc3RfdXNkGA0gASgJSASIAQESLQoLY29zdF9zb3VyY2UYDiABKA4yGC5zdGFnZWxpbmUudjEuQ29zdFNvdXJjZRIqCgdsYXRlbmN5GA8gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCnN0YXJ0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCG1ldGFkYXRhGBEgASgMEhAKCGJhdGNoX2lkGBIgASgJEhUKDWVycm9yX21lc3NhZ2UYEyABKAkSDgoGcnVuX2lkGBQgASgJEhAKCHN0YWdlX2lkGBUgASgJEhIKCmdlbmVyYXRpb24YFiABKAUSDwoHYXR0ZW1wdBgXIAEoBRIOCgZ3YXN0ZWQYGCABKAgSMwoOY29udGVudF9wb2xpY3kYGSABKA4yGy5zdGFnZWxpbmUudjEuQ29udGVudFBvbGljeUIPCg1faW5wdXRfdG9rZW5zQhAKDl9vdXRwdXRfdG9rZW5zQhYKFF9jYWNoZWRfaW5wdXRfdG9rZW5zQhMKEV9yZWFzb25pbmdfdG9rZW5zQgsKCV9jb3N0X3VzZCqPAQoIQ2FsbFR5cGUSGQoVQ0FMTF9UWVBFX1VOU1BFQ0lGSUVEEAASEgoOQ0FMTF9UWVBFX1RFWFQQARIUChBDQUxMX1RZUEVfT0JKRUNUEAISEwoPQ0FMTF9UWVBFX0VNQkVEEAMSFAoQQ0FMTF9UWVBFX1NUUkVBTRAEEhMKD0NBTExfVFlQRV9CQVRDSBAFKncKCkNvc3RTb3VyY2USGwoXQ09TVF9TT1VSQ0VfVU5TUEVDSUZJRUQQABIYChRDT1NUX1NPVVJDRV9QUk9WSURFUhABEhoKFkNPU1RfU09VUkNFX1BSSUNFX0xJU1QQAhIWChJDT1NUX1NPVVJDRV9DQUxMRVIQAyp6Cg1Db250ZW50UG9saWN5Eh4KGkNPTlRFTlRfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFwoTQ09OVEVOVF9QT0xJQ1lfRlVMTBABEhcKE0NPTlRFTlRfUE9MSUNZX0hBU0gQAhIXChNDT05URU5UX1BPTElDWV9OT05FEANiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_stageline_v1_payload]);
 
 /**
  * UsageRecord is one call of an AI model, as its maker tells it. It is booked exactly once by its id, whatever becomes of
@@ -69,14 +69,15 @@ export type UsageRecord = Message<"stageline.v1.UsageRecord"> & {
   provider: string;
 
   /**
-   * What was asked. Unset when the maker keeps prompts to itself.
+   * What was asked. Unset when the maker keeps prompts to itself. In answers a reference where the text is not kept or
+   * was not asked for: its SHA-256 and size say what it was.
    *
    * @generated from field: stageline.v1.Payload prompt = 7;
    */
   prompt?: Payload | undefined;
 
   /**
-   * What was answered. Unset when the maker keeps answers to itself, or there was none.
+   * What was answered. Unset when the maker keeps answers to itself, or there was none. In answers as `prompt`.
    *
    * @generated from field: stageline.v1.Payload response = 8;
    */
@@ -119,7 +120,7 @@ export type UsageRecord = Message<"stageline.v1.UsageRecord"> & {
   costUsd?: string | undefined;
 
   /**
-   * Where the cost comes from. UNSPECIFIED when the cost is unset.
+   * Where the cost comes from. UNSPECIFIED when the cost is unset; with a cost it means CALLER.
    *
    * @generated from field: stageline.v1.CostSource cost_source = 14;
    */
@@ -189,11 +190,21 @@ export type UsageRecord = Message<"stageline.v1.UsageRecord"> & {
   attempt: number;
 
   /**
-   * True when the attempt did not count in the end (superseded lease, ended run). Set by the server.
+   * True when the call was made for work that did not count in the end, as far as is known now: its attempt failed, its
+   * lease ended without a report, or its run was cancelled or rerun from before it. It may turn true at any time. Set by
+   * the server.
    *
    * @generated from field: bool wasted = 24;
    */
   wasted: boolean;
+
+  /**
+   * What is to be kept of prompt and response. The server's own setting counts too: the stricter of both wins. In answers
+   * unset.
+   *
+   * @generated from field: stageline.v1.ContentPolicy content_policy = 25;
+   */
+  contentPolicy: ContentPolicy;
 };
 
 /**
@@ -298,4 +309,45 @@ export enum CostSource {
  */
 export const CostSourceSchema: GenEnum<CostSource> = /*@__PURE__*/
   enumDesc(file_stageline_v1_usage, 1);
+
+/**
+ * ContentPolicy says what is kept of the prompts and responses of AI calls.
+ *
+ * @generated from enum stageline.v1.ContentPolicy
+ */
+export enum ContentPolicy {
+  /**
+   * What the server is set to.
+   *
+   * @generated from enum value: CONTENT_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The texts. Of one over `Limits.inline_payload_bytes_max` only hash and size are kept.
+   *
+   * @generated from enum value: CONTENT_POLICY_FULL = 1;
+   */
+  FULL = 1,
+
+  /**
+   * SHA-256 and size of each text, which prove what was said to whoever has it, and tell nobody else.
+   *
+   * @generated from enum value: CONTENT_POLICY_HASH = 2;
+   */
+  HASH = 2,
+
+  /**
+   * Nothing.
+   *
+   * @generated from enum value: CONTENT_POLICY_NONE = 3;
+   */
+  NONE = 3,
+}
+
+/**
+ * Describes the enum stageline.v1.ContentPolicy.
+ */
+export const ContentPolicySchema: GenEnum<ContentPolicy> = /*@__PURE__*/
+  enumDesc(file_stageline_v1_usage, 2);
 

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stageline/v1/usage_service.proto.
  */
 export const file_stageline_v1_usage_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBzdGFnZWxpbmUvdjEvdXNhZ2Vfc2VydmljZS5wcm90bxIMc3RhZ2VsaW5lLnYxImcKElJlY29yZFVzYWdlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIqCgdyZWNvcmRzGAMgAygLMhkuc3RhZ2VsaW5lLnYxLlVzYWdlUmVjb3JkInsKE1JlY29yZFVzYWdlUmVzcG9uc2USFgoOcmVjb3JkZWRfY291bnQYASABKAUSHgoWYWxyZWFkeV9yZWNvcmRlZF9jb3VudBgCIAEoBRIsCghyZWZ1c2FscxgDIAMoCzIaLnN0YWdlbGluZS52MS5Vc2FnZVJlZnVzYWwiWQoMVXNhZ2VSZWZ1c2FsEhAKCHVzYWdlX2lkGAEgASgJEg0KBWluZGV4GAIgASgFEigKBWVycm9yGAMgASgLMhkuc3RhZ2VsaW5lLnYxLkVycm9yRGV0YWlsIvgBCgtVc2FnZUZpbHRlchIOCgZydW5faWQYASABKAkSEAoIc3RhZ2VfaWQYAiABKAkSFAoMdG9waWNfcHJlZml4GAMgASgJEhEKCW1vZGVsX2tleRgEIAEoCRIpCgljYWxsX3R5cGUYBSABKA4yFi5zdGFnZWxpbmUudjEuQ2FsbFR5cGUSLwoLc3RhcnRfYWZ0ZXIYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHN0YXJ0X2JlZm9yZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYmF0Y2hfaWQYCCABKAkikQEKEExpc3RVc2FnZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEikKBmZpbHRlchgCIAEoCzIZLnN0YWdlbGluZS52MS5Vc2FnZUZpbHRlchIYChBpbmNsdWRlX2NvbnRlbnRzGAMgASgIEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIlgKEUxpc3RVc2FnZVJlc3BvbnNlEioKB3JlY29yZHMYASADKAsyGS5zdGFnZWxpbmUudjEuVXNhZ2VSZWNvcmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIoUBChVBZ2dyZWdhdGVVc2FnZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEikKBmZpbHRlchgCIAEoCzIZLnN0YWdlbGluZS52MS5Vc2FnZUZpbHRlchIuCghncm91cF9ieRgDIAMoDjIcLnN0YWdlbGluZS52MS5Vc2FnZURpbWVuc2lvbiJKChZBZ2dyZWdhdGVVc2FnZVJlc3BvbnNlEjAKCmFnZ3JlZ2F0ZXMYASADKAsyHC5zdGFnZWxpbmUudjEuVXNhZ2VBZ2dyZWdhdGUixQEKDlVzYWdlQWdncmVnYXRlEg0KBWdyb3VwGAEgAygJEhIKCmNhbGxfY291bnQYAiABKAMSFAoMaW5wdXRfdG9rZW5zGAMgASgDEhUKDW91dHB1dF90b2tlbnMYBCABKAMSGwoTY2FjaGVkX2lucHV0X3Rva2VucxgFIAEoAxIYChByZWFzb25pbmdfdG9rZW5zGAYgASgDEhAKCGNvc3RfdXNkGAcgASgJEhoKEnVua25vd25fY29zdF9jb3VudBgIIAEoAyrcAQoOVXNhZ2VEaW1lbnNpb24SHwobVVNBR0VfRElNRU5TSU9OX1VOU1BFQ0lGSUVEEAASHQoZVVNBR0VfRElNRU5TSU9OX01PREVMX0tFWRABEhwKGFVTQUdFX0RJTUVOU0lPTl9QUk9WSURFUhACEhkKFVVTQUdFX0RJTUVOU0lPTl9UT1BJQxADEhcKE1VTQUdFX0RJTUVOU0lPTl9SVU4QBBIZChVVU0FHRV9ESU1FTlNJT05fU1RBR0UQBRIdChlVU0FHRV9ESU1FTlNJT05fQ0FMTF9UWVBFEAYyjQIKDFVzYWdlU2VydmljZRJSCgtSZWNvcmRVc2FnZRIgLnN0YWdlbGluZS52MS5SZWNvcmRVc2FnZVJlcXVlc3QaIS5zdGFnZWxpbmUudjEuUmVjb3JkVXNhZ2VSZXNwb25zZRJMCglMaXN0VXNhZ2USHi5zdGFnZWxpbmUudjEuTGlzdFVzYWdlUmVxdWVzdBofLnN0YWdlbGluZS52MS5MaXN0VXNhZ2VSZXNwb25zZRJbCg5BZ2dyZWdhdGVVc2FnZRIjLnN0YWdlbGluZS52MS5BZ2dyZWdhdGVVc2FnZVJlcXVlc3QaJC5zdGFnZWxpbmUudjEuQWdncmVnYXRlVXNhZ2VSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_stageline_v1_error, file_stageline_v1_usage]);
+  fileDesc("CiBzdGFnZWxpbmUvdjEvdXNhZ2Vfc2VydmljZS5wcm90bxIMc3RhZ2VsaW5lLnYxImcKElJlY29yZFVzYWdlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIqCgdyZWNvcmRzGAMgAygLMhkuc3RhZ2VsaW5lLnYxLlVzYWdlUmVjb3JkInsKE1JlY29yZFVzYWdlUmVzcG9uc2USFgoOcmVjb3JkZWRfY291bnQYASABKAUSHgoWYWxyZWFkeV9yZWNvcmRlZF9jb3VudBgCIAEoBRIsCghyZWZ1c2FscxgDIAMoCzIaLnN0YWdlbGluZS52MS5Vc2FnZVJlZnVzYWwiWQoMVXNhZ2VSZWZ1c2FsEhAKCHVzYWdlX2lkGAEgASgJEg0KBWluZGV4GAIgASgFEigKBWVycm9yGAMgASgLMhkuc3RhZ2VsaW5lLnYxLkVycm9yRGV0YWlsIooCCgtVc2FnZUZpbHRlchIOCgZydW5faWQYASABKAkSEAoIc3RhZ2VfaWQYAiABKAkSFAoMdG9waWNfcHJlZml4GAMgASgJEhEKCW1vZGVsX2tleRgEIAEoCRIpCgljYWxsX3R5cGUYBSABKA4yFi5zdGFnZWxpbmUudjEuQ2FsbFR5cGUSLwoLc3RhcnRfYWZ0ZXIYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHN0YXJ0X2JlZm9yZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYmF0Y2hfaWQYCCABKAkSEAoIcHJvdmlkZXIYCSABKAkikQEKEExpc3RVc2FnZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEikKBmZpbHRlchgCIAEoCzIZLnN0YWdlbGluZS52MS5Vc2FnZUZpbHRlchIYChBpbmNsdWRlX2NvbnRlbnRzGAMgASgIEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIlgKEUxpc3RVc2FnZVJlc3BvbnNlEioKB3JlY29yZHMYASADKAsyGS5zdGFnZWxpbmUudjEuVXNhZ2VSZWNvcmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIoUBChVBZ2dyZWdhdGVVc2FnZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEikKBmZpbHRlchgCIAEoCzIZLnN0YWdlbGluZS52MS5Vc2FnZUZpbHRlchIuCghncm91cF9ieRgDIAMoDjIcLnN0YWdlbGluZS52MS5Vc2FnZURpbWVuc2lvbiJKChZBZ2dyZWdhdGVVc2FnZVJlc3BvbnNlEjAKCmFnZ3JlZ2F0ZXMYASADKAsyHC5zdGFnZWxpbmUudjEuVXNhZ2VBZ2dyZWdhdGUi+QEKDlVzYWdlQWdncmVnYXRlEg0KBWdyb3VwGAEgAygJEhIKCmNhbGxfY291bnQYAiABKAMSFAoMaW5wdXRfdG9rZW5zGAMgASgDEhUKDW91dHB1dF90b2tlbnMYBCABKAMSGwoTY2FjaGVkX2lucHV0X3Rva2VucxgFIAEoAxIYChByZWFzb25pbmdfdG9rZW5zGAYgASgDEhAKCGNvc3RfdXNkGAcgASgJEhoKEnVua25vd25fY29zdF9jb3VudBgIIAEoAxIZChF3YXN0ZWRfY2FsbF9jb3VudBgJIAEoAxIXCg93YXN0ZWRfY29zdF91c2QYCiABKAkq9QEKDlVzYWdlRGltZW5zaW9uEh8KG1VTQUdFX0RJTUVOU0lPTl9VTlNQRUNJRklFRBAAEh0KGVVTQUdFX0RJTUVOU0lPTl9NT0RFTF9LRVkQARIcChhVU0FHRV9ESU1FTlNJT05fUFJPVklERVIQAhIZChVVU0FHRV9ESU1FTlNJT05fVE9QSUMQAxIXChNVU0FHRV9ESU1FTlNJT05fUlVOEAQSGQoVVVNBR0VfRElNRU5TSU9OX1NUQUdFEAUSHQoZVVNBR0VfRElNRU5TSU9OX0NBTExfVFlQRRAGEhcKE1VTQUdFX0RJTUVOU0lPTl9EQVkQBzKNAgoMVXNhZ2VTZXJ2aWNlElIKC1JlY29yZFVzYWdlEiAuc3RhZ2VsaW5lLnYxLlJlY29yZFVzYWdlUmVxdWVzdBohLnN0YWdlbGluZS52MS5SZWNvcmRVc2FnZVJlc3BvbnNlEkwKCUxpc3RVc2FnZRIeLnN0YWdlbGluZS52MS5MaXN0VXNhZ2VSZXF1ZXN0Gh8uc3RhZ2VsaW5lLnYxLkxpc3RVc2FnZVJlc3BvbnNlElsKDkFnZ3JlZ2F0ZVVzYWdlEiMuc3RhZ2VsaW5lLnYxLkFnZ3JlZ2F0ZVVzYWdlUmVxdWVzdBokLnN0YWdlbGluZS52MS5BZ2dyZWdhdGVVc2FnZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_stageline_v1_error, file_stageline_v1_usage]);
 
 /**
  * RecordUsageRequest holds records.
@@ -186,6 +186,13 @@ export type UsageFilter = Message<"stageline.v1.UsageFilter"> & {
    * @generated from field: string batch_id = 8;
    */
   batchId: string;
+
+  /**
+   * Calls of this provider. Empty means any.
+   *
+   * @generated from field: string provider = 9;
+   */
+  provider: string;
 };
 
 /**
@@ -389,6 +396,20 @@ export type UsageAggregate = Message<"stageline.v1.UsageAggregate"> & {
    * @generated from field: int64 unknown_cost_count = 8;
    */
   unknownCostCount: bigint;
+
+  /**
+   * Calls for work that did not count in the end (see UsageRecord.wasted).
+   *
+   * @generated from field: int64 wasted_call_count = 9;
+   */
+  wastedCallCount: bigint;
+
+  /**
+   * Sum of their known costs, which are part of `cost_usd` too.
+   *
+   * @generated from field: string wasted_cost_usd = 10;
+   */
+  wastedCostUsd: string;
 };
 
 /**
@@ -452,6 +473,13 @@ export enum UsageDimension {
    * @generated from enum value: USAGE_DIMENSION_CALL_TYPE = 6;
    */
   CALL_TYPE = 6,
+
+  /**
+   * The day on which the call started, in UTC, as "2030-01-31".
+   *
+   * @generated from enum value: USAGE_DIMENSION_DAY = 7;
+   */
+  DAY = 7,
 }
 
 /**
@@ -471,7 +499,7 @@ export const UsageService: GenService<{
    * RecordUsage books AI calls. Idempotent by their ids. Each record is taken or refused by itself.
    *
    * Errors:
-   * - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request.
+   * - INVALID_ARGUMENT, INVALID_FIELD: no records. Correct the request. (What is wrong with one record is in its refusal.)
    * - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 records. Send several batches.
    *
    * @generated from rpc stageline.v1.UsageService.RecordUsage
@@ -500,6 +528,7 @@ export const UsageService: GenService<{
    *
    * Errors:
    * - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+   * - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
    * - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
    *
    * @generated from rpc stageline.v1.UsageService.AggregateUsage
