@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from stageline.v1 import (
     admin_service_pb2,
+    artifact_service_pb2,
     event_service_pb2,
     run_service_pb2,
     usage_service_pb2,
@@ -36,6 +37,7 @@ SERVICES = (
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
     worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
+    artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"].full_name,
 )

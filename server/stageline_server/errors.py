@@ -160,7 +160,8 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, StorageUnavailableError):
         _log.warning("a request could not be served: %s", error)
         return Refusal(
-            "UNAVAILABLE", "The server cannot reach its database. Try again with the same request id."
+            "UNAVAILABLE",
+            "The server cannot reach its database, or its store of large bytes. Try again with the same request id.",
         )
     error_id = uuid4().hex
     _log.error("a request failed, error_id=%s", error_id, exc_info=error)

@@ -38,6 +38,7 @@ DEADLINE = timedelta(seconds=20)
 LIMITS = limits_pb2.Limits(
     frame_bytes_max=1024 * 1024,
     inline_payload_bytes_max=128 * 1024,
+    payload_bytes_max=256 * 1024,
     log_message_bytes_max=16 * 1024,
     log_entries_per_second_max=1000,
     frame_items_max=1000,

@@ -7,6 +7,7 @@ What is listed in `__all__` is the public surface, with `stageline_sdk.presets`,
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from stageline_sdk.artifacts import Artifact
 from stageline_sdk.built_workflow import BuiltWorkflow, PlannedStage
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.context import Context, StageLogger
@@ -69,6 +70,7 @@ from stageline_sdk.stage_ids import (
     is_valid_stage_id,
     stage_ids,
 )
+from stageline_sdk.storage import AsyncStorage, Storage
 from stageline_sdk.suspension import StillWaiting, Suspended
 from stageline_sdk.workflow import Workflow
 
@@ -94,6 +96,8 @@ __all__ = [
     "AlreadyExistsError",
     "Annotation",
     "ApiError",
+    "Artifact",
+    "AsyncStorage",
     "BuiltWorkflow",
     "CancelSignal",
     "Client",
@@ -141,6 +145,7 @@ __all__ = [
     "StageTimeouts",
     "StagelineError",
     "StillWaiting",
+    "Storage",
     "Suspended",
     "SyncClient",
     "TooManyStagesError",

@@ -1,7 +1,7 @@
 """Calls of one request and one answer, tried again where that is safe."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -45,16 +45,26 @@ class Caller:
         Raises:
             ApiError: The server refused it, or could not be reached for as long as `retry_for`.
         """
+        return await self.repeat(
+            lambda: method(
+                request,
+                timeout=self._call_timeout.total_seconds(),
+                metadata=self._connection.metadata,
+            )
+        )
+
+    async def repeat(self, attempt: Callable[[], Awaitable[ResponseT]]) -> ResponseT:
+        """Make tries of a call that is safe to repeat, and return the answer of the first that has one.
+
+        Raises:
+            ApiError: The server refused it, or could not be reached for as long as `retry_for`.
+        """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._retry_for.total_seconds()
         backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while True:
             try:
-                return await method(
-                    request,
-                    timeout=self._call_timeout.total_seconds(),
-                    metadata=self._connection.metadata,
-                )
+                return await attempt()
             except grpc.aio.AioRpcError as failure:
                 error = api_error(failure, self._connection.target)
                 wait_seconds = backoff.next_seconds()

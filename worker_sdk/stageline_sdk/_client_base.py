@@ -2,13 +2,18 @@
 
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
-from stageline.v1 import run_service_pb2_grpc, workflow_service_pb2_grpc
+from stageline.v1 import payload_pb2, run_pb2, run_service_pb2_grpc, workflow_service_pb2_grpc
+from stageline_sdk._artifact_calls import ArtifactCalls
 from stageline_sdk._calls import Caller
 from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
+from stageline_sdk._decode import decode_run
+from stageline_sdk._limits import INLINE_PAYLOAD_BYTES_MAX
+from stageline_sdk._wire import to_payload
+from stageline_sdk.runs import Run
 
 
 class ClientBase:
@@ -42,6 +47,7 @@ class ClientBase:
         self._namespace = namespace
         self._call = Caller(self._connection, call_timeout=call_timeout, retry_for=retry_for)
         self._outage_max = outage_max
+        self._retry_for = retry_for
         self._channel: grpc.aio.Channel | None = None
 
     @property
@@ -70,6 +76,23 @@ class ClientBase:
     @property
     def _workflows(self) -> "workflow_service_pb2_grpc.WorkflowServiceAsyncStub":
         return workflow_service_pb2_grpc.WorkflowServiceStub(self._open())
+
+    @property
+    def _artifacts(self) -> ArtifactCalls:
+        return ArtifactCalls(self._open(), self._connection, self._namespace, retry_for=self._retry_for)
+
+    async def _payload(self, value: Any) -> payload_pb2.Payload:
+        """Return a value as a payload; one that is too large for a message is stored apart first."""
+        payload = to_payload(value)
+        await self._artifacts.offload(payload, INLINE_PAYLOAD_BYTES_MAX)
+        return payload
+
+    async def _run(self, message: run_pb2.Run) -> Run:
+        """Return a run with all its values, also those that are stored apart."""
+        outputs = [stage.output for stage in message.stages if stage.HasField("output")]
+        for payload in (message.input, message.config, message.output, *outputs):
+            await self._artifacts.resolve(payload)
+        return decode_run(message)
 
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:

@@ -124,7 +124,7 @@ class RunChanges(ClientBase):
                 )
             )
         else:
-            request.output.CopyFrom(to_payload(output))
+            request.output.CopyFrom(await self._payload(output))
         return decode_run((await self._call(self._runs.ResumeStage, request)).run)
 
     async def annotations(

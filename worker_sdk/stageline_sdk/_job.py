@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from stageline_sdk._storage_requests import StorageRequest
+
 JobKind = Literal["EXECUTE", "CHECK"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -107,6 +109,13 @@ class ContextSink(Protocol):
 
     def fetch_output(self, stage_id: str) -> bytes:
         """Return the output of an earlier stage as JSON text; blocks until it is there.
+
+        Raises:
+            ApiError: The server refused, or cannot be reached.
+        """
+
+    def store(self, request: StorageRequest) -> Any:
+        """Carry out what a stage asks of its run's storage; blocks until it is done.
 
         Raises:
             ApiError: The server refused, or cannot be reached.

@@ -9,18 +9,22 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from stageline.v1 import job_pb2
+from stageline.v1 import job_pb2, report_pb2
 from stageline_sdk._execute import StageRunner
 from stageline_sdk._job import Cancelled, Outcome, StageFailure
 from stageline_sdk._mailbox import Mailbox
-from stageline_sdk._offers import job_of, missing_inputs
-from stageline_sdk._reports import report_of
+from stageline_sdk._offers import job_of, missing_inputs, refers
+from stageline_sdk._reports import payload_size, report_of
 from stageline_sdk._session_messages import Finished, Message
 from stageline_sdk._sink import SessionSink
+from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import ApiError
 from stageline_sdk.stage import Stage
+
+OFFLOAD_ABOVE_BYTES = 4 * 1024
+"""Reports with less go into a message whatever the server's limit is: no need to ask the session."""
 
 _log = logging.getLogger("stageline.worker")
 
@@ -33,6 +37,15 @@ class SessionPort(Protocol):
 
     def fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Future[Mapping[str, bytes]]:
         """Fetch outputs of earlier stages; the future raises ApiError when the server refuses or cannot be reached."""
+
+    def resolve(self, offer: job_pb2.JobOffer) -> Future[job_pb2.JobOffer]:
+        """Fetch what an offer refers to; as `fetch`."""
+
+    def store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Future[Any]:
+        """Carry out what a stage asks of its run's storage; as `fetch`."""
+
+    def offload(self, report: report_pb2.Report) -> Future[report_pb2.Report]:
+        """Store a report's payload apart where it is too large for a message; as `fetch`."""
 
 
 class JobHost:
@@ -90,7 +103,9 @@ class JobHost:
     async def _run(self, offer: job_pb2.JobOffer, cancel: CancelSource) -> None:
         assert self._session is not None
         session = self._session
-        sink = SessionSink(offer.lease_token, session.post, _blocking_fetch(session))
+        sink = SessionSink(
+            offer.lease_token, session.post, _blocking_fetch(session), _blocking_store(session, offer)
+        )
         began = time.monotonic()
         outcome: Outcome = Cancelled("the worker stops")
         try:
@@ -102,6 +117,8 @@ class JobHost:
             active_time = timedelta(seconds=time.monotonic() - began)
             self._cancels.pop(offer.lease_token, None)
             report = report_of(offer.lease_token, outcome, active_time=active_time)
+            if report is not None and payload_size(report) > OFFLOAD_ABOVE_BYTES:
+                report = await _offloaded(report, session)
             session.post(Finished(offer.lease_token, report))
 
     async def _outcome(
@@ -111,6 +128,8 @@ class JobHost:
             return Cancelled(cancel.reason)
         stage: Stage[Any, Any, Any] = self._workflows[offer.workflow_name].get_stage(offer.stage_id)
         try:
+            if refers(offer):
+                offer = await asyncio.wrap_future(session.resolve(offer))
             missing = missing_inputs(offer, accepts_any_input=stage.accepts_any_input)
             fetched = await asyncio.wrap_future(session.fetch(offer.lease_token, missing)) if missing else {}
             job = job_of(offer, fetched, accepts_any_input=stage.accepts_any_input, now=datetime.now(UTC))
@@ -121,11 +140,28 @@ class JobHost:
         return await self._runner.run(stage, job, sink, cancel)
 
 
+async def _offloaded(report: report_pb2.Report, session: SessionPort) -> report_pb2.Report | None:
+    """Return a report that goes into a message; None where its lease has ended."""
+    try:
+        return await asyncio.wrap_future(session.offload(report))
+    except ApiError as error:
+        if error.reason == "LEASE_SUPERSEDED":
+            return None
+        return report_of(report.lease_token, _internal_failure(error))
+
+
 def _blocking_fetch(session: SessionPort) -> Callable[[bytes, str], bytes]:
     def fetch(lease_token: bytes, stage_id: str) -> bytes:
         return session.fetch(lease_token, [stage_id]).result()[stage_id]
 
     return fetch
+
+
+def _blocking_store(session: SessionPort, offer: job_pb2.JobOffer) -> Callable[[StorageRequest], Any]:
+    def store(request: StorageRequest) -> Any:
+        return session.store(offer.lease_token, offer.run_id, request).result()
+
+    return store
 
 
 def _internal_failure(error: Exception) -> StageFailure:

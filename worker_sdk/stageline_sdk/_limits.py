@@ -68,3 +68,6 @@ ANNOTATION_DETAILS_BYTES_MAX: Final = 64 * 1024
 
 PROCESS_CANCEL_GRACE: Final = timedelta(seconds=5)
 """How long a cancelled stage that runs in a process may tidy up before the process is ended."""
+
+INLINE_PAYLOAD_BYTES_MAX: Final = 128 * 1024
+"""A client's value above it is stored apart before its call, as the protocol's default limit of a message says."""

@@ -7,7 +7,11 @@ from pydantic_core import to_json
 
 from stageline.v1 import job_pb2, payload_pb2
 from stageline_sdk._job import Job
-from stageline_sdk.errors import UnsupportedError
+
+
+def refers(offer: job_pb2.JobOffer) -> bool:
+    """Whether the input or the state is stored apart."""
+    return "reference" in (offer.run_input.WhichOneof("body"), offer.suspended_state.WhichOneof("body"))
 
 
 def missing_inputs(offer: job_pb2.JobOffer, *, accepts_any_input: bool) -> list[str]:
@@ -23,13 +27,10 @@ def job_of(
     """Return the job of an offer.
 
     Args:
-        offer: The offer.
+        offer: The offer, with what it refers to.
         fetched: Outputs that did not come with it and were fetched; those of `missing_inputs` at least.
         accepts_any_input: Whether the stage does not read its input.
         now: When the offer was received, with a time zone.
-
-    Raises:
-        UnsupportedError: A value is stored apart, which this SDK cannot fetch.
     """
     outputs = {**_inline(offer.outputs), **fetched}
     is_check = offer.kind == job_pb2.JOB_KIND_CHECK
@@ -45,7 +46,7 @@ def job_of(
         generation=offer.generation,
         deadline=now + offer.start_to_close.ToTimedelta() if has_deadline else None,
         input=b"null" if is_check else _input(offer, outputs, accepts_any_input=accepts_any_input),
-        config=json_text(offer.config, "config") or b"{}",
+        config=offer.config.json or b"{}",
         outputs=outputs,
         stored_outputs=frozenset(offer.completed_stage_ids) - outputs.keys(),
         state=_state(offer, is_check=is_check),
@@ -53,22 +54,8 @@ def job_of(
 
 
 def _state(offer: job_pb2.JobOffer, *, is_check: bool) -> bytes | None:
-    text = json_text(offer.suspended_state, "suspended state")
+    text = offer.suspended_state.json
     return text or (b"{}" if is_check else None)
-
-
-def json_text(payload: payload_pb2.Payload, what: str) -> bytes:
-    """Return a payload's JSON text; nothing for one that is unset.
-
-    Raises:
-        UnsupportedError: It is stored apart.
-    """
-    if payload.WhichOneof("body") == "reference":
-        raise UnsupportedError(
-            f"the {what} has {payload.reference.size_bytes:,} bytes and is stored apart, "
-            "which this version of the SDK cannot fetch: upgrade it, or pass less data"
-        )
-    return payload.json
 
 
 def _input(offer: job_pb2.JobOffer, outputs: Mapping[str, bytes], *, accepts_any_input: bool) -> bytes:
@@ -76,7 +63,7 @@ def _input(offer: job_pb2.JobOffer, outputs: Mapping[str, bytes], *, accepts_any
     if accepts_any_input:
         return b"{}"
     if not offer.input_stage_ids:
-        return json_text(offer.run_input, "run's input") or b"{}"
+        return offer.run_input.json or b"{}"
     if len(offer.input_stage_ids) == 1:
         return outputs[offer.input_stage_ids[0]]
     parts = [to_json(stage_id) + b":" + outputs[stage_id] for stage_id in offer.input_stage_ids]

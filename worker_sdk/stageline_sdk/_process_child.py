@@ -12,8 +12,9 @@ from typing import Any
 from stageline_sdk._attempt import run_blocking
 from stageline_sdk._failures import final_failure
 from stageline_sdk._job import AnnotationRecord, Job, LogRecord, Outcome, ProgressUpdate, StageFailure
+from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.cancellation import CancelSource
-from stageline_sdk.errors import ApiError
+from stageline_sdk.errors import ApiError, NotFoundError
 from stageline_sdk.stage import Stage
 
 
@@ -43,9 +44,9 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """To the child: the output, as JSON text."""
+    """To the child: the output, as JSON text; or what a request of the storage is answered with."""
 
-    output: bytes
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class NotFetched:
 
     message: str
     retryable: bool
+    reason: str = ""
 
 
 class PipeSink:
@@ -88,12 +90,25 @@ class PipeSink:
         Raises:
             ApiError: It could not be fetched.
         """
+        output: bytes = self._ask(Fetch(stage_id))
+        return output
+
+    def store(self, request: StorageRequest) -> Any:
+        """Ask for something of the run's storage and wait for it.
+
+        Raises:
+            ApiError: The server refused, or cannot be reached.
+        """
+        return self._ask(request)
+
+    def _ask(self, request: Fetch | StorageRequest) -> Any:
         with self._fetch_lock:
-            self.send(Fetch(stage_id))
+            self.send(request)
             reply = self.replies.get()
         if isinstance(reply, NotFetched):
-            raise ApiError(reply.message, retryable=reply.retryable)
-        return reply.output
+            kind = NotFoundError if reply.reason == "ARTIFACT_NOT_FOUND" else ApiError
+            raise kind(reply.message, retryable=reply.retryable, reason=reply.reason)
+        return reply.value
 
 
 def serve(pipe: "Connection[Any, Any]") -> None:

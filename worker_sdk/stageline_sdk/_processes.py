@@ -9,7 +9,9 @@ import contextlib
 import multiprocessing
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -26,6 +28,7 @@ from stageline_sdk._job import (
 )
 from stageline_sdk._limits import PROCESS_CANCEL_GRACE
 from stageline_sdk._process_child import CancelChild, Fetch, Fetched, NotFetched, Run, serve
+from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.stage import Stage
 
@@ -138,17 +141,20 @@ def _converse(child: _Child, sink: ContextSink) -> Outcome:
         elif isinstance(message, AnnotationRecord):
             sink.annotate(message)
         elif isinstance(message, Fetch):
-            child.send(_fetch(sink, message.stage_id))
+            child.send(_answer(partial(sink.fetch_output, message.stage_id)))
+        elif isinstance(message, StorageRequest):
+            child.send(_answer(partial(sink.store, message)))
         else:
             outcome: Outcome = message
             return outcome
 
 
-def _fetch(sink: ContextSink, stage_id: str) -> Fetched | NotFetched:
+def _answer(ask: Callable[[], Any]) -> Fetched | NotFetched:
     try:
-        return Fetched(sink.fetch_output(stage_id))
+        return Fetched(ask())
     except Exception as error:  # noqa: BLE001 - it is raised again where the stage asked
-        return NotFetched(str(error), retryable=bool(getattr(error, "retryable", True)))
+        retryable = bool(getattr(error, "retryable", True))
+        return NotFetched(str(error), retryable=retryable, reason=getattr(error, "reason", ""))
 
 
 def _outcome_of_death(stage_id: str, exit_code: int | None, cancelled: CancelSignal) -> Outcome:

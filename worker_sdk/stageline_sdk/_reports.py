@@ -91,9 +91,9 @@ def fitted_report(report: report_pb2.Report, terms: Terms) -> report_pb2.Report:
 
     A payload that the server would refuse must not travel: a frame that is too large ends the stream.
     """
-    what, payload = _payload_of(report)
+    what, payload = payload_of(report)
     if payload is not None and len(payload.json) > terms.inline_payload_bytes_max:
-        return _too_large(report, what, len(payload.json), terms.inline_payload_bytes_max)
+        return _too_large(report, what, len(payload.json), terms.payload_bytes_max)
     size_bytes = report.ByteSize()
     limit = terms.frame_bytes_max - _FRAME_RESERVE_BYTES
     if size_bytes > limit:
@@ -105,7 +105,14 @@ def fitted_report(report: report_pb2.Report, terms: Terms) -> report_pb2.Report:
 _FRAME_RESERVE_BYTES = 256
 
 
-def _payload_of(report: report_pb2.Report) -> tuple[str, payload_pb2.Payload | None]:
+def payload_size(report: report_pb2.Report) -> int:
+    """Return the bytes of a report's payload; 0 where it has none."""
+    _, payload = payload_of(report)
+    return 0 if payload is None else len(payload.json)
+
+
+def payload_of(report: report_pb2.Report) -> tuple[str, payload_pb2.Payload | None]:
+    """Return what a report's payload is, for people, and the payload; None where it has none."""
     match report.WhichOneof("outcome"):
         case "completed":
             return "output", report.completed.output

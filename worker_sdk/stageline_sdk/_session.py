@@ -10,11 +10,13 @@ from typing import Any, Protocol
 
 import grpc
 
-from stageline.v1 import job_pb2, session_pb2, worker_pb2, worker_service_pb2_grpc
+from stageline.v1 import job_pb2, report_pb2, session_pb2, worker_pb2, worker_service_pb2_grpc
 from stageline_sdk._alarm import Alarm
+from stageline_sdk._artifact_calls import ArtifactCalls
 from stageline_sdk._backoff import Backoff
 from stageline_sdk._connection import Connection
 from stageline_sdk._mailbox import Mailbox
+from stageline_sdk._reports import payload_of
 from stageline_sdk._rpc_errors import api_error
 from stageline_sdk._session_actions import Action, LeaveStream, Notice, StartJob, StopJob
 from stageline_sdk._session_core import SessionCore, SessionProfile
@@ -22,6 +24,8 @@ from stageline_sdk._session_messages import Annotated, Finished, Logged, Message
 from stageline_sdk._session_pump import StreamPump
 from stageline_sdk._session_rpc import FatalError, WorkerCalls, is_fatal, raise_for_end
 from stageline_sdk._session_stream import FramingError
+from stageline_sdk._storage_calls import perform
+from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import ApiError
 
@@ -86,6 +90,18 @@ class Session:
     def fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Future[Mapping[str, bytes]]:
         """Fetch outputs of earlier stages; from any thread but the session's own."""
         return asyncio.run_coroutine_threadsafe(self._fetch(lease_token, stage_ids), self._loop)
+
+    def resolve(self, offer: job_pb2.JobOffer) -> Future[job_pb2.JobOffer]:
+        """Fetch the input and state of an offer that are stored apart; from any thread but the session's own."""
+        return asyncio.run_coroutine_threadsafe(self._resolve(offer), self._loop)
+
+    def store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Future[Any]:
+        """Carry out what a stage asks of its run's storage; from any thread but the session's own."""
+        return asyncio.run_coroutine_threadsafe(self._store(lease_token, run_id, request), self._loop)
+
+    def offload(self, report: report_pb2.Report) -> Future[report_pb2.Report]:
+        """Store a report's payload apart where it is too large; from any thread but the session's own."""
+        return asyncio.run_coroutine_threadsafe(self._offload(report), self._loop)
 
     def drain(self, within: timedelta) -> None:
         """Begin to end; from any thread, and from a signal handler."""
@@ -267,6 +283,28 @@ class Session:
     async def _fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Mapping[str, bytes]:
         calls = WorkerCalls(self._open_channel(), self._connection, self._namespace)
         return await calls.fetch_outputs(lease_token, stage_ids)
+
+    def _artifacts(self, lease_token: bytes) -> ArtifactCalls:
+        calls = WorkerCalls(self._open_channel(), self._connection, self._namespace)
+        return calls.artifacts(lease_token)
+
+    async def _store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Any:
+        return await perform(self._artifacts(lease_token), run_id, request)
+
+    async def _resolve(self, offer: job_pb2.JobOffer) -> job_pb2.JobOffer:
+        whole = job_pb2.JobOffer()
+        whole.CopyFrom(offer)
+        await self._artifacts(offer.lease_token).resolve(whole.run_input, whole.suspended_state)
+        return whole
+
+    async def _offload(self, report: report_pb2.Report) -> report_pb2.Report:
+        terms, (_, payload) = self._core.jobs.terms, payload_of(report)
+        size = 0 if payload is None else len(payload.json)
+        if payload is None or terms is None or size <= terms.inline_payload_bytes_max:
+            return report
+        if size <= terms.payload_bytes_max:
+            await self._artifacts(report.lease_token).offload(payload, terms.inline_payload_bytes_max)
+        return report
 
     def _open_channel(self) -> grpc.aio.Channel:
         if self._channel is None:

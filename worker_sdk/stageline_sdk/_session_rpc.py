@@ -13,10 +13,10 @@ from stageline.v1 import (
     workflow_service_pb2,
     workflow_service_pb2_grpc,
 )
+from stageline_sdk._artifact_calls import ArtifactCalls
 from stageline_sdk._calls import Caller
 from stageline_sdk._connection import Connection
 from stageline_sdk._definition import definition_of
-from stageline_sdk._offers import json_text
 from stageline_sdk._rpc_errors import error_of_detail
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import (
@@ -64,6 +64,8 @@ class WorkerCalls:
         self._once = Caller(connection, call_timeout=_CALL_TIMEOUT, retry_for=timedelta(0))
         self._persistent = Caller(connection, call_timeout=_CALL_TIMEOUT, retry_for=_FETCH_RETRY_FOR)
         self._namespace = namespace
+        self._channel = channel
+        self._connection = connection
 
     async def register(self, workflow: BuiltWorkflow[Any, Any]) -> session_pb2.WorkerStages:
         """Register a workflow, and return its entry for Hello.
@@ -87,6 +89,16 @@ class WorkerCalls:
             workflow_digest=registered.digest,
         )
 
+    def artifacts(self, lease_token: bytes) -> ArtifactCalls:
+        """Return the calls that move bytes under a lease."""
+        return ArtifactCalls(
+            self._channel,
+            self._connection,
+            self._namespace,
+            retry_for=_FETCH_RETRY_FOR,
+            lease_token=lease_token,
+        )
+
     async def fetch_outputs(self, lease_token: bytes, stage_ids: Sequence[str]) -> Mapping[str, bytes]:
         """Return outputs of earlier stages.
 
@@ -101,7 +113,8 @@ class WorkerCalls:
             )
             response = await self._persistent(self._workers.FetchOutputs, request)
             for stage_id, payload in response.outputs.items():
-                found[stage_id] = json_text(payload, f"output of stage {stage_id!r}")
+                await self.artifacts(lease_token).resolve(payload)
+                found[stage_id] = payload.json
             wanted = list(response.remaining_stage_ids) if response.outputs else []
         missing = [stage_id for stage_id in stage_ids if stage_id not in found]
         if missing:

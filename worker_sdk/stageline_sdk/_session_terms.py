@@ -28,6 +28,7 @@ class Terms:
         frame_bytes_max: Largest frame.
         frame_items_max: Most items of a frame.
         inline_payload_bytes_max: Largest JSON text inside a message.
+        payload_bytes_max: Largest JSON text that is stored apart.
         log_message_bytes_max: Longest log message.
         log_entries_per_second_max: Most log lines a second of the session.
     """
@@ -38,6 +39,7 @@ class Terms:
     frame_bytes_max: int
     frame_items_max: int
     inline_payload_bytes_max: int
+    payload_bytes_max: int
     log_message_bytes_max: int
     log_entries_per_second_max: int
 
@@ -52,6 +54,7 @@ class Terms:
             frame_bytes_max=limits.frame_bytes_max or _FRAME_BYTES_MAX,
             frame_items_max=limits.frame_items_max or _FRAME_ITEMS_MAX,
             inline_payload_bytes_max=limits.inline_payload_bytes_max or _WITHOUT_LIMIT,
+            payload_bytes_max=limits.payload_bytes_max or _WITHOUT_LIMIT,
             log_message_bytes_max=limits.log_message_bytes_max or _WITHOUT_LIMIT,
             log_entries_per_second_max=limits.log_entries_per_second_max or _WITHOUT_LIMIT,
         )

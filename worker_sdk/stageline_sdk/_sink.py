@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from stageline.v1 import annotation_pb2, run_pb2
 from stageline_sdk._job import AnnotationRecord, LogRecord, ProgressUpdate
 from stageline_sdk._session_messages import Annotated, Logged, Message, Progressed
+from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk._wire import to_timestamp
 
 _PROGRESS_MESSAGE_LENGTH_MAX = 1024
@@ -20,7 +21,11 @@ class SessionSink:
     """The sink of one job. Its methods are called from the thread or loop that the stage runs in."""
 
     def __init__(
-        self, lease_token: bytes, post: Callable[[Message], None], fetch: Callable[[bytes, str], bytes]
+        self,
+        lease_token: bytes,
+        post: Callable[[Message], None],
+        fetch: Callable[[bytes, str], bytes],
+        store: Callable[[StorageRequest], Any],
     ) -> None:
         """Make a sink.
 
@@ -28,10 +33,12 @@ class SessionSink:
             lease_token: The job's lease.
             post: Sends a message to the session; returns at once.
             fetch: Returns the output of a stage, given a lease; blocks.
+            store: Carries out what the stage asks of its run's storage; blocks.
         """
         self._lease_token = lease_token
         self._post = post
         self._fetch = fetch
+        self._store = store
 
     def log(self, record: LogRecord) -> None:
         """Send a log line."""
@@ -71,6 +78,14 @@ class SessionSink:
             ApiError: The server refused, or cannot be reached.
         """
         return self._fetch(self._lease_token, stage_id)
+
+    def store(self, request: StorageRequest) -> Any:
+        """Carry out what the stage asks of its run's storage; blocks.
+
+        Raises:
+            ApiError: The server refused, or cannot be reached.
+        """
+        return self._store(request)
 
 
 def _json_object(fields: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from stageline.v1 import (
     run_service_pb2,
     workflow_service_pb2,
 )
+from stageline_sdk._client_artifacts import RunArtifacts
 from stageline_sdk._client_changes import RunChanges
 from stageline_sdk._client_upkeep import Upkeep
 from stageline_sdk._decode import decode_log_line, decode_run, decode_workflow, result_of
@@ -31,7 +32,7 @@ AnyWorkflow = BuiltWorkflow[Any, Any]
 _PAGE_SIZE_MAX = 1000
 
 
-class Client(RunChanges, Upkeep):
+class Client(RunArtifacts, RunChanges, Upkeep):
     """Speaks to a Stageline server, from asynchronous code. `SyncClient` is the same for scripts.
 
     It connects at the first call, over one channel, in the loop that runs then. A call that finds the server away is
@@ -84,7 +85,7 @@ class Client(RunChanges, Upkeep):
             request_id=request_id or str(uuid.uuid4()),
             workflow_name=workflow if isinstance(workflow, str) else workflow.name,
             workflow_version=version,
-            input=to_payload({} if input is None else input),
+            input=await self._payload({} if input is None else input),
             config=None if plain_config is None else to_payload(plain_config),
             priority=priority,
             labels=labels or {},
@@ -101,7 +102,7 @@ class Client(RunChanges, Upkeep):
         request = run_service_pb2.GetRunRequest(
             namespace=self._namespace, run_id=run_id, view=run_pb2.RUN_VIEW_FULL
         )
-        return decode_run((await self._call(self._runs.GetRun, request)).run)
+        return await self._run((await self._call(self._runs.GetRun, request)).run)
 
     async def list_runs(
         self,

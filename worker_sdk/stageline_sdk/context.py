@@ -34,6 +34,7 @@ from stageline_sdk.empty import NoConfig
 from stageline_sdk.errors import DefinitionError, MissingOutputError, NonRetryableError
 from stageline_sdk.limiter import Limiter
 from stageline_sdk.presets import ConcurrencyConfig, DebugConfig
+from stageline_sdk.storage import AsyncStorage, Storage
 
 if TYPE_CHECKING:
     from stageline_sdk.stage import Stage
@@ -297,6 +298,16 @@ class Context(Generic[InputT_co, ConfigT_co]):
     def dry_run(self) -> bool:
         """Whether the stage must change nothing outside: `dry_run` of a config that is a DebugConfig, else False."""
         return isinstance(self.config, DebugConfig) and self.config.dry_run
+
+    @property
+    def storage(self) -> Storage:
+        """Keeps bytes with the run, by name, for later stages and for clients. Its calls wait for their answers."""
+        return Storage(self._sink.store)
+
+    @property
+    def async_storage(self) -> AsyncStorage:
+        """The same as `storage`, for `async def` stages: its calls are awaited."""
+        return AsyncStorage(self.storage)
 
     def raise_if_cancelled(self) -> None:
         """Stop here if the work is no longer wanted. Call it between the steps of a long `def` stage.

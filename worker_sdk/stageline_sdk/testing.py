@@ -31,6 +31,8 @@ from stageline_sdk._job import (
     WaitsOutside,
 )
 from stageline_sdk._payload import encode, join_outputs
+from stageline_sdk._storage_requests import StorageRequest
+from stageline_sdk._storage_testing import store_in
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import StageCancelledError, StageError
@@ -77,6 +79,7 @@ class StageEnvironment:
         logs: The lines that stages logged, in order.
         progress: Their progress updates, in order.
         annotations: Their annotations, in order.
+        artifacts: What stages keep with the run, by key; put here what they are to find.
         outputs: The outputs that stages can require, as JSON text by stage id; `run_workflow` adds to it.
         cancel: Set it with `env.cancel.cancel("reason")`, from any thread, to stop what runs.
     """
@@ -107,6 +110,7 @@ class StageEnvironment:
         self.logs: list[LogRecord] = []
         self.progress: list[ProgressUpdate] = []
         self.annotations: list[AnnotationRecord] = []
+        self.artifacts: dict[str, bytes] = {}
         self.cancel = CancelSource()
         self.outputs: dict[str, bytes] = {}
         for stage, value in (outputs or {}).items():
@@ -275,3 +279,6 @@ class _CollectingSink:
 
     def fetch_output(self, stage_id: str) -> bytes:
         return self._environment.outputs[stage_id]
+
+    def store(self, request: StorageRequest) -> Any:
+        return store_in(self._environment.artifacts, request)

@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from stageline_engine.blob_upkeep import BlobsCleaned, clean_blobs
 from stageline_engine.commands import ReapStaleLeases, ReapStuckRuns, StaleLeasesReaped, StuckRunsReaped
 from stageline_engine.errors import EngineError
 from stageline_engine.rejections import Rejection
@@ -25,6 +26,10 @@ REPAIR_INTERVAL = timedelta(seconds=60)
 """Runs that stand still are looked for this often: there are none unless something went wrong that never should."""
 
 
+CLEANING_INTERVAL = timedelta(seconds=60)
+"""Stored bytes that nobody needs are removed this often; they have waited for hours by then, or were replaced."""
+
+
 class Housekeeping:
     """Slow loops; no run waits for any of them while all goes well."""
 
@@ -38,6 +43,7 @@ class Housekeeping:
         self.loops = [
             Loop(self._keep_alive, self._renewal, name="renew sessions and reap stale leases"),
             Loop(self._repair, REPAIR_INTERVAL, name="repair runs that stand still"),
+            Loop(self._clean_blobs, CLEANING_INTERVAL, name="remove stored bytes that nobody needs"),
             Loop(self._recheck, settings.recheck_interval, name="recheck the queue"),
         ]
 
@@ -115,6 +121,19 @@ class Housekeeping:
                 result.runs_settled,
             )
         return result
+
+    async def clean_blobs(self) -> BlobsCleaned:
+        """Removes stored bytes that nobody needs: one step, at most some hundreds.
+
+        Raises:
+            StorageUnavailableError: The database or the blob store is away.
+        """
+        ports = self._plane.ports
+        return await clean_blobs(ports.blobs, ports.blob_index, ports.clock)
+
+    async def _clean_blobs(self) -> None:
+        while (await self.clean_blobs()).more:
+            pass
 
     async def _repair(self) -> None:
         await self.repair()

@@ -38,14 +38,17 @@ from stageline_engine.commands import (
 )
 from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.kernel import Kernel
+from stageline_engine.payload_store import PayloadStore
 from stageline_engine.ports import Hint
 from stageline_engine.rejections import Rejection
+from stageline_engine.settling import unsettled
 from stageline_server.dispatch.announcer import Announcer
 from stageline_server.dispatch.background import Background
 from stageline_server.dispatch.batcher import Batcher, Done
 from stageline_server.dispatch.due import CONTENTION_PAUSE_SECONDS, DueWork
 from stageline_server.dispatch.housekeeping import Housekeeping
 from stageline_server.dispatch.hub import WatchHub
+from stageline_server.dispatch.large_reports import LargeReports
 from stageline_server.dispatch.leaser import Leaser
 from stageline_server.dispatch.listener import Listener
 from stageline_server.dispatch.log_writer import LogWriter
@@ -75,9 +78,16 @@ class ControlPlane:
         self.ports = ports
         self.server_id = server_id
         self.settings = settings or PlaneSettings()
+        self.payloads = PayloadStore(ports.blobs, ports.blob_index, ports.registry, ports.clock, ports.ids)
         self.kernel = Kernel(
-            ports.persistence, ports.registry, ports.clock, ports.ids, sessions=ports.sessions
+            ports.persistence,
+            ports.registry,
+            ports.clock,
+            ports.ids,
+            payloads=self.payloads,
+            sessions=ports.sessions,
         )
+        self._large_reports = LargeReports(self.payloads)
         self.hub: WatchHub[UUID] = WatchHub()
         self.queues: WatchHub[int] = WatchHub()
         self.sessions = SessionTable()
@@ -140,17 +150,19 @@ class ControlPlane:
 
     async def flushed(self) -> None:
         """Waits until every command that has been taken is answered."""
+        await self._large_reports.flushed()
         await asyncio.gather(*(batcher.flushed() for batcher in self._batchers))
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is done and nothing can be, until time passes or somebody asks for something."""
         works = any(session.held for session in self.sessions.all()) or not self.leaser.is_idle
-        commits = not all(batcher.is_idle for batcher in self._batchers)
+        commits = not (self._large_reports.is_idle and all(batcher.is_idle for batcher in self._batchers))
         return self._alarm.is_settled and not works and not commits
 
     async def stop(self) -> None:
         """Ends all work at once. Leases and runs live on in the database."""
+        await self._large_reports.stop()
         for part in self._parts:
             await part.stop()
 
@@ -160,7 +172,7 @@ class ControlPlane:
         Raises:
             StorageUnavailableError: The database is away; the call may be repeated with its key.
         """
-        result: RunCreation | Rejection = await self._creates.call(command)
+        result: RunCreation | Rejection = await self._creates.call(await self.payloads.settle(command))
         return result
 
     async def cancel_run(self, command: CancelRun) -> RunCancellation | Rejection:
@@ -187,7 +199,7 @@ class ControlPlane:
         Raises:
             StorageUnavailableError: The database is away; the call may be repeated: its token allows one outcome.
         """
-        result: StageResumed | Rejection = await self._resumes.call(command)
+        result: StageResumed | Rejection = await self._resumes.call(await self.payloads.settle(command))
         return result
 
     def annotate(self, command: AnnotateRun, done: Done[RunAnnotated | Rejection]) -> None:
@@ -209,6 +221,12 @@ class ControlPlane:
 
     def report(self, command: ReportJob, done: Done[JobReportRecorded]) -> None:
         """Records a report with the next batch of its run's committer; ``done`` is called after the commit."""
+        if unsettled(command) is None:
+            self._submit_report(command, done)
+        else:
+            self._large_reports.take(command, lambda settled: self._submit_report(settled, done))
+
+    def _submit_report(self, command: ReportJob, done: Done[JobReportRecorded]) -> None:
         self._reports[command.run_id.int % len(self._reports)].submit(command, done)
 
     def progress(self, command: ReportProgress, done: Done[ProgressRecorded]) -> None:

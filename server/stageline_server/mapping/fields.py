@@ -119,17 +119,14 @@ def timestamp_of(value: datetime | None) -> Timestamp | None:
 
 
 def json_of(payload: payload_pb2.Payload, field: str) -> bytes:
-    """Returns the JSON text of a payload that is set.
+    """Returns the JSON text of a payload that is set and always travels inline.
 
     Raises:
-        RefusedError: It has no body (INVALID_FIELD), or names bytes that are not stored (PAYLOAD_NOT_FOUND).
+        RefusedError: It has no body, or is a reference. INVALID_FIELD.
     """
     kind = payload.WhichOneof("body")
     if kind == "json":
         return payload.json
     if kind is None:
-        raise invalid_field(field, "must hold a value: set json or reference")
-    digest = payload.reference.sha256.hex()
-    message = f"{field} refers to bytes that are not stored. Send the value itself."
-    violation = FieldViolation(field, f"no stored bytes with SHA-256 {digest[:64]}")
-    raise RefusedError(Refusal("PAYLOAD_NOT_FOUND", message, {"sha256": digest[:64]}, (violation,)))
+        raise invalid_field(field, "must hold a value: set json")
+    raise invalid_field(field, "must be inline: set json, not reference")

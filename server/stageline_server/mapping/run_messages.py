@@ -10,7 +10,7 @@ from stageline_engine.model.run import RunError, RunRow, RunState
 from stageline_engine.model.stage import StageState
 from stageline_engine.ports import RunDetails, StageDetails
 from stageline_server.mapping.fields import timestamp_of
-from stageline_server.mapping.payloads import PayloadRoom, joined_output
+from stageline_server.mapping.payloads import PayloadRoom
 
 UNREACHED_STATE = {
     RunState.PENDING: StageState.PENDING,
@@ -50,7 +50,7 @@ def run_message(run: RunRow, labels: dict[str, str] | None = None) -> run_pb2.Ru
 
 
 def detailed_run_message(
-    details: RunDetails, definition: WorkflowDefinition, now: datetime, *, full: bool
+    details: RunDetails, definition: WorkflowDefinition, now: datetime, room: PayloadRoom | None = None
 ) -> run_pb2.Run:
     """Returns a run with its labels and, in FULL view, with its payloads and all its stages.
 
@@ -58,27 +58,23 @@ def detailed_run_message(
         details: The run as it was read; with outputs for the FULL view.
         definition: Of the run's workflow version: it knows the stages that were never reached.
         now: The present time.
-        full: Whether FULL is wanted.
+        room: For the payloads of the FULL view; None for one without. The run's own output is not put into it.
     """
     message = run_message(details.run, dict(details.payload.labels))
     message.ai_call_count = details.usage.calls
     message.unknown_cost_count = details.usage.unknown_costs
     message.wasted_cost_usd = format(details.usage.wasted_cost, "f")
     message.rerun_count = max((item.stage.generation for item in details.stages), default=1) - 1
-    if not full:
+    if room is None:
         return message
-    room = PayloadRoom()
     message.input.CopyFrom(room.payload(details.payload.input))
     message.config.CopyFrom(room.payload(details.payload.config))
-    output = run_output(details, definition)
-    if output is not None:
-        message.output.CopyFrom(room.payload(output))
     message.stages.extend(_stage_messages(details, definition, now, room))
     return message
 
 
-def run_output(details: RunDetails, definition: WorkflowDefinition) -> bytes | None:
-    """Returns a completed run's output as JSON text; None where there is none."""
+def closing_outputs(details: RunDetails, definition: WorkflowDefinition) -> dict[str, str] | None:
+    """Returns the outputs that a completed run's own is made of, by stage id in definition order; None: it has none."""
     if details.run.state is not RunState.COMPLETED:
         return None
     outputs = {
@@ -86,7 +82,8 @@ def run_output(details: RunDetails, definition: WorkflowDefinition) -> bytes | N
         for item in details.stages
         if item.result is not None and item.result.output is not None
     }
-    return joined_output([stage.id for stage in definition.groups[-1]], outputs)
+    ids = [stage.id for stage in definition.groups[-1]]
+    return {id_: outputs[id_] for id_ in ids} if outputs.keys() >= set(ids) else None
 
 
 def _stage_messages(

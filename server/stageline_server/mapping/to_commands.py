@@ -20,6 +20,7 @@ from stageline_server.mapping.fields import (
     time_of,
     version_of,
 )
+from stageline_server.mapping.payloads import payload_of
 
 EMPTY_OBJECT = b"{}"
 
@@ -43,7 +44,7 @@ def create_run_command(request: run_service_pb2.CreateRunRequest, namespace: str
         namespace=namespace,
         workflow_name=required_name(request.workflow_name, "workflow_name"),
         workflow_version=version_of(request.workflow_version),
-        input=json_of(request.input, "input") if request.HasField("input") else EMPTY_OBJECT,
+        input=payload_of(request.input, "input") if request.HasField("input") else EMPTY_OBJECT,
         config=json_of(request.config, "config") if request.HasField("config") else EMPTY_OBJECT,
         priority=request.priority if request.HasField("priority") else limits.PRIORITY_DEFAULT,
         labels=dict(request.labels),
@@ -102,7 +103,7 @@ def resume_stage_command(request: run_service_pb2.ResumeStageRequest) -> ResumeS
 def _wait_outcome(request: run_service_pb2.ResumeStageRequest) -> WaitOutcome:
     match request.WhichOneof("outcome"):
         case "output":
-            return Completed(json_of(request.output, "output"))
+            return Completed(payload_of(request.output, "output"))
         case "failure":
             return to_failure(request.failure)
         case "check_now":

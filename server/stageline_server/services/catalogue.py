@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from stageline.v1 import admin_service_pb2_grpc as admin_grpc
+from stageline.v1 import artifact_service_pb2_grpc as artifact_grpc
 from stageline.v1 import event_service_pb2_grpc as event_grpc
 from stageline.v1 import run_service_pb2_grpc as run_grpc
 from stageline.v1 import usage_service_pb2_grpc as usage_grpc
@@ -11,6 +12,7 @@ from stageline.v1 import workflow_service_pb2_grpc as workflow_grpc
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.registration import register
 from stageline_server.services.admin import AdminService
+from stageline_server.services.artifacts import ArtifactService
 from stageline_server.services.events import EventService
 from stageline_server.services.runs import RunService
 from stageline_server.services.usage import UsageService
@@ -38,6 +40,7 @@ def add_services(server: TakesHandlers, plane: ControlPlane, shutdown: Shutdown)
     register(server, WorkflowService(plane.ports), workflow_grpc.add_WorkflowServiceServicer_to_server)
     register(server, RunService(plane, shutdown), run_grpc.add_RunServiceServicer_to_server)
     register(server, WorkerServicer(plane), worker_grpc.add_WorkerServiceServicer_to_server)
+    register(server, ArtifactService(plane), artifact_grpc.add_ArtifactServiceServicer_to_server)
     register(server, EventService(plane), event_grpc.add_EventServiceServicer_to_server)
     register(server, AdminService(plane), admin_grpc.add_AdminServiceServicer_to_server)
     register(server, UsageService(plane), usage_grpc.add_UsageServiceServicer_to_server)

@@ -6,20 +6,24 @@ import orjson
 
 from stageline.v1 import run_pb2
 from stageline_engine.handlers.runs import run_not_found
+from stageline_engine.limits import PAYLOAD_BYTES_MAX
 from stageline_engine.model.definition import WorkflowDefinition
 from stageline_engine.model.run import RunRow, RunState
+from stageline_engine.model.stored_payload import is_reference, reference_in
 from stageline_engine.ports import RunDetails
-from stageline_server.dispatch.ports import Ports
+from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError
-from stageline_server.mapping.run_messages import detailed_run_message
+from stageline_server.mapping.payloads import PayloadRoom, joined_output
+from stageline_server.mapping.run_messages import closing_outputs, detailed_run_message
 
 
 class RunReader:
     """Reads runs as messages."""
 
-    def __init__(self, ports: Ports) -> None:
-        """Takes the adapters to read from."""
-        self._ports = ports
+    def __init__(self, plane: ControlPlane) -> None:
+        """Takes the plane, whose adapters are read from."""
+        self._ports = plane.ports
+        self._payloads = plane.payloads
 
     async def basic(self, namespace: str, run_id: UUID) -> run_pb2.Run:
         """Returns a run in BASIC view.
@@ -49,10 +53,33 @@ class RunReader:
     async def _read(self, namespace: str, run_id: UUID, *, full: bool) -> run_pb2.Run:
         details = await self.details(namespace, run_id, with_outputs=full)
         definition = await self.definition(details.run)
-        message = detailed_run_message(details, definition, self._ports.clock.now(), full=full)
+        room = PayloadRoom() if full else None
+        message = detailed_run_message(details, definition, self._ports.clock.now(), room)
+        if room is not None:
+            output = await self._output(details, definition)
+            if output is not None:
+                message.output.CopyFrom(room.payload(output))
+            for text in room.beyond:
+                await self._payloads.put(namespace, text)
         if details.run.state is RunState.CANCELLED:
             message.cancel_reason = await self._cancel_reason(details.run)
         return message
+
+    async def _output(self, details: RunDetails, definition: WorkflowDefinition) -> str | bytes | None:
+        """A completed run's output; None where it has none, or where its parts together are over the limit."""
+        outputs = closing_outputs(details, definition)
+        if outputs is None or len(outputs) == 1:
+            return None if outputs is None else next(iter(outputs.values()))
+        if not any(map(is_reference, outputs.values())):
+            return joined_output(outputs)
+        sizes = [
+            found.size_bytes if (found := reference_in(text)) else len(text) for text in outputs.values()
+        ]
+        if sum(sizes) > PAYLOAD_BYTES_MAX:
+            return None
+        namespace = details.run.namespace
+        whole = {id_: await self._payloads.text(namespace, text) for id_, text in outputs.items()}
+        return joined_output(whole)
 
     async def _cancel_reason(self, run: RunRow) -> str:
         """The reason is in the last event: nothing happens to a run after its cancellation."""

@@ -49,7 +49,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         """Takes the plane to work with, and what says that the server drains."""
         self._plane = plane
         self._queries = plane.ports.queries
-        self._reader = RunReader(plane.ports)
+        self._reader = RunReader(plane)
         self._logs = RunLogReader(plane.ports, self._reader)
         self._annotations = RunAnnotationReader(plane.ports, self._reader)
         self._changes = RunChanges(plane, self._reader)

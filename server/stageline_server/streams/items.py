@@ -32,6 +32,7 @@ from stageline_engine.model.job import JobKind
 from stageline_engine.ports import LogLine
 from stageline_engine.rejections import Rejection
 from stageline_server.mapping.failures import cut, timedelta_of, to_failure
+from stageline_server.mapping.payloads import payload_fault, payload_message, payload_of
 from stageline_server.streams.tokens import LeaseToken, encode_token
 
 Reason = error_pb2.ErrorReason
@@ -99,11 +100,12 @@ def to_outcome(report: report_pb2.Report) -> Outcome:
 
 def _completed(report: report_pb2.Report) -> Outcome:
     output = report.completed.output
-    if output.WhichOneof("body") == "reference":
-        return _forbidden(
-            f"The output is a reference to {output.reference.size_bytes} bytes that are not stored."
-        )
-    return Completed(output.json, _metrics(report.metrics))
+    if output.WhichOneof("body") is None:
+        return Completed(b"", _metrics(report.metrics))  # no JSON text, as the engine says
+    fault = payload_fault(output, "output")
+    return (
+        _forbidden(str(fault)) if fault else Completed(payload_of(output, "output"), _metrics(report.metrics))
+    )
 
 
 def _suspended(message: report_pb2.Suspended) -> Outcome:
@@ -112,7 +114,7 @@ def _suspended(message: report_pb2.Suspended) -> Outcome:
     if fault:
         return _forbidden(fault)
     return Suspended(
-        state=message.state.json or b"{}",
+        state=_state(message.state) or b"{}",
         poll_interval=_optional_time(policy, "poll_interval"),
         wait_max=_optional_time(policy, "wait_max"),
         first_check_delay=_optional_time(policy, "first_check_delay"),
@@ -132,16 +134,23 @@ def _still_waiting(message: report_pb2.StillWaiting) -> Outcome:
     fault = _state_fault(message.state)
     if fault:
         return _forbidden(fault)
-    state = message.state.json if message.state.WhichOneof("body") else None
-    return StillWaiting(_optional_time(message, "next_check_delay"), state)
+    return StillWaiting(_optional_time(message, "next_check_delay"), _state(message.state))
 
 
 def _state_fault(state: payload_pb2.Payload) -> str:
     """What is wrong with the state that a stage leaves for its checks; empty where nothing is."""
-    if state.WhichOneof("body") == "reference":
-        return f"The state is a reference to {state.reference.size_bytes} bytes that are not stored."
-    parsed = payloads.parse(state.json, "state") if state.WhichOneof("body") else None
+    if state.WhichOneof("body") is None:
+        return ""
+    fault = payload_fault(state, "state")
+    if fault is not None or state.WhichOneof("body") == "reference":
+        return str(fault or "")
+    parsed = payloads.parse(state.json, "state")
     return parsed.message if isinstance(parsed, Rejection) else ""
+
+
+def _state(state: payload_pb2.Payload) -> bytes | None:
+    """The state that a stage leaves for its checks, after ``_state_fault``; None where it leaves none."""
+    return payload_of(state, "state") if state.WhichOneof("body") else None
 
 
 def _conditions_fault(message: report_pb2.Suspended) -> str:
@@ -293,13 +302,13 @@ def offer_item(offer: JobOffer) -> worker_pb2.ServerItem:
         stage_number=offer.lease.stage_number,
     )
     if offer.run_input is not None:
-        message.run_input.json = offer.run_input.encode()
+        message.run_input.CopyFrom(payload_message(offer.run_input))
     if offer.start_to_close is not None:
         message.start_to_close.CopyFrom(duration(offer.start_to_close))
     if offer.heartbeat is not None and offer.kind is JobKind.EXECUTE:
         message.heartbeat_timeout.CopyFrom(duration(offer.heartbeat))
     if offer.suspended_state is not None:
-        message.suspended_state.json = offer.suspended_state.encode()
+        message.suspended_state.CopyFrom(payload_message(offer.suspended_state))
     _add_outputs(message, offer.outputs)
     return worker_pb2.ServerItem(offer=message)
 
@@ -308,11 +317,11 @@ def _add_outputs(message: job_pb2.JobOffer, outputs: Mapping[str, str]) -> None:
     """Adds outputs as long as the offer still goes into a frame; its worker fetches the others."""
     room = OFFER_BYTES_MAX - message.ByteSize()
     for stage_id, text in outputs.items():
-        output = text.encode()
-        room -= len(output) + len(stage_id.encode()) + OUTPUT_OVERHEAD_BYTES
+        output = payload_message(text)
+        room -= output.ByteSize() + len(stage_id.encode()) + OUTPUT_OVERHEAD_BYTES
         if room < 0:
             return
-        message.outputs[stage_id].json = output
+        message.outputs[stage_id].CopyFrom(output)
 
 
 def acknowledgement_item(token: bytes, recorded: JobReportRecorded) -> worker_pb2.ServerItem:

@@ -12,6 +12,7 @@ from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import Refusal, RefusedError, abort, answering, invalid_field, refusal_of
 from stageline_server.mapping.failures import cut
 from stageline_server.mapping.fields import namespace_of
+from stageline_server.mapping.payloads import payload_message
 from stageline_server.streams.endings import malformed
 from stageline_server.streams.extensions import extend_leases
 from stageline_server.streams.item_batch import ItemBatch
@@ -143,10 +144,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             chosen = [number for _, number in some]
             outputs = await self._plane.ports.queries.read_outputs(namespace, token.run_id, chosen)
             for position, (stage_id, number) in enumerate(some):
-                text = outputs.get(number, "null").encode()
-                room -= len(text) + OUTPUT_OVERHEAD_BYTES
+                payload = payload_message(outputs.get(number, "null"))
+                room -= payload.ByteSize() + OUTPUT_OVERHEAD_BYTES
                 if room < 0 and response.outputs:
                     response.remaining_stage_ids.extend(name for name, _ in [*some[position:], *waiting])
                     return response
-                response.outputs[stage_id].json = text
+                response.outputs[stage_id].CopyFrom(payload)
         return response

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from stageline.v1 import failure_pb2, job_pb2, report_pb2, run_pb2
 from stageline_sdk import Worker
 from tests.integration.worker_sdk.conftest import StartWorker
@@ -102,17 +100,21 @@ async def test_input_that_does_not_fit_is_no_fault_of_the_stage(
     assert "value" in error.message
 
 
-@pytest.mark.parametrize("over", [0, 1])
-async def test_an_output_may_be_as_large_as_the_limit(
-    server: ScriptedServer, start: StartWorker, over: int
+async def test_an_output_at_the_inline_limit_goes_into_the_report(
+    server: ScriptedServer, start: StartWorker
 ) -> None:
     limit = LIMITS.inline_payload_bytes_max
-    report = await report_of(await connected(server, start), "large", limit - 2 + over)  # Two quotes.
-    if over == 0:
-        assert len(report.completed.output.json) == limit
-    else:
-        assert report.failed.error.type == "PAYLOAD_TOO_LARGE"
-        assert f"{limit + 1:,}" in report.failed.error.message
+    report = await report_of(await connected(server, start), "large", limit - 2)  # Two quotes.
+    assert len(report.completed.output.json) == limit
+
+
+async def test_an_output_above_the_limit_of_payloads_is_a_failure_that_says_so(
+    server: ScriptedServer, start: StartWorker
+) -> None:
+    limit = LIMITS.payload_bytes_max
+    report = await report_of(await connected(server, start), "large", limit - 1)
+    assert report.failed.error.type == "PAYLOAD_TOO_LARGE"
+    assert f"{limit + 1:,} bytes; the limit is {limit:,}" in report.failed.error.message
 
 
 async def test_what_a_stage_says_is_sent_while_it_runs(

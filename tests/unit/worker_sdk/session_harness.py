@@ -13,6 +13,7 @@ from stageline_sdk._session_core import SessionCore, SessionProfile
 LIMITS = limits_pb2.Limits(
     frame_bytes_max=64 * 1024,
     inline_payload_bytes_max=16 * 1024,
+    payload_bytes_max=64 * 1024,
     log_message_bytes_max=1024,
     log_entries_per_second_max=100,
     frame_items_max=50,

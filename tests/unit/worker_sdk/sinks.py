@@ -2,8 +2,11 @@
 
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 from stageline_sdk._job import AnnotationRecord, LogRecord, ProgressUpdate
+from stageline_sdk._storage_requests import StorageRequest
+from stageline_sdk._storage_testing import store_in
 from stageline_sdk.errors import ApiError
 
 
@@ -14,6 +17,7 @@ class KeepingSink:
         self.annotations: list[AnnotationRecord] = []
         self.fetched: list[str] = []
         self.logged = threading.Event()
+        self.artifacts: dict[str, bytes] = {}
         self._stored = dict(stored or {})
 
     def log(self, record: LogRecord) -> None:
@@ -31,3 +35,6 @@ class KeepingSink:
         if stage_id not in self._stored:
             raise ApiError(f"no output of {stage_id}", reason="STAGE_NOT_FOUND")
         return self._stored[stage_id]
+
+    def store(self, request: StorageRequest) -> Any:
+        return store_in(self.artifacts, request)

@@ -221,7 +221,7 @@ def test_an_output_that_is_too_large_becomes_a_failure_that_says_so() -> None:
     assert error.HasField("retryable")
     assert not error.retryable
     assert f"{limit + 1:,} bytes" in error.message
-    assert f"{limit:,}" in error.message
+    assert f"{LIMITS.payload_bytes_max:,}" in error.message
 
 
 def test_a_report_that_is_too_large_for_a_frame_becomes_a_failure() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from stageline.v1 import job_pb2, payload_pb2
-from stageline_sdk._offers import job_of, missing_inputs
-from stageline_sdk.errors import UnsupportedError
+from stageline_sdk._offers import job_of, missing_inputs, refers
 from tests.unit.worker_sdk.session_harness import duration
 
 VECTORS = json.loads(
@@ -61,8 +60,14 @@ def test_the_deadline_counts_from_the_receipt() -> None:
     assert job_of(offer, {}, accepts_any_input=False, now=NOW).deadline is None
 
 
-def test_a_value_that_is_stored_apart_is_refused_by_name_and_size() -> None:
-    reference = payload_pb2.PayloadReference(sha256=bytes(32), size_bytes=5_000_000)
-    offer = an_offer(run_input=payload_pb2.Payload(reference=reference))
-    with pytest.raises(UnsupportedError, match="run's input has 5,000,000 bytes"):
-        job_of(offer, {}, accepts_any_input=False, now=NOW)
+def test_an_offer_says_whether_it_refers_to_what_is_stored_apart() -> None:
+    stored = payload_pb2.Payload(
+        reference=payload_pb2.PayloadReference(sha256=bytes(32), size_bytes=5_000_000)
+    )
+    assert not refers(an_offer(run_input=payload({})))
+    assert refers(an_offer(run_input=stored))
+    assert refers(an_offer(run_input=payload({}), suspended_state=stored))
+    outputs = an_offer(input_stage_ids=["a"], completed_stage_ids=["a"])
+    outputs.outputs["a"].CopyFrom(stored)
+    assert not refers(outputs)
+    assert missing_inputs(outputs, accepts_any_input=False) == ["a"]
