@@ -10,7 +10,7 @@ class ExitCode(IntEnum):
     """It did what it was asked; a run that was waited for is COMPLETED."""
 
     RUN_FAILED = 1
-    """The run that was waited for or watched is FAILED or CANCELLED. Everything else worked."""
+    """The run that was waited for or watched is FAILED or CANCELLED, or a job of `worker --once` failed. All else worked."""
 
     USAGE = 2
     """A wrong argument or setting, or an extra that is not installed. Nothing was done."""

@@ -130,6 +130,12 @@ class Settings(BaseSettings):
         le=timedelta(hours=1),
         description="Silence after which a worker is taken for dead and its jobs are handed on.",
     )
+    lease_duration: Seconds = Field(
+        default=limits.LEASE_DURATION,
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="How long a job of a worker without a stream (`stageline worker --once`) is its own unless it is extended.",
+    )
     heartbeat_interval: Seconds = Field(
         default=limits.HEARTBEAT_INTERVAL,
         gt=timedelta(0),
@@ -185,6 +191,7 @@ class Settings(BaseSettings):
         """Returns what concerns the control plane."""
         return PlaneSettings(
             session_timeout=self.session_timeout,
+            lease_duration=self.lease_duration,
             heartbeat_interval=self.heartbeat_interval,
             committers=self.committers,
             ai_contents=self.ai_contents,

@@ -46,6 +46,7 @@ from stageline_sdk.errors import (
     UnknownStageError,
     UnsupportedError,
 )
+from stageline_sdk.one_shot import OneShotJob, OneShotResult
 from stageline_sdk.retry import RetryPolicy, StageTimeouts
 from stageline_sdk.runs import (
     Annotation,
@@ -124,6 +125,8 @@ __all__ = [
     "NoInput",
     "NonRetryableError",
     "NotFoundError",
+    "OneShotJob",
+    "OneShotResult",
     "PermissionDeniedError",
     "PlannedStage",
     "RegisteredStage",

@@ -19,10 +19,13 @@ from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
 from stageline_sdk._execute import StageRunner
 from stageline_sdk._job_host import JobHost
 from stageline_sdk._loop_monitor import LoopMonitor
+from stageline_sdk._once import OneShot, Wanted
+from stageline_sdk._portal import LoopThread
 from stageline_sdk._session_core import SessionProfile
 from stageline_sdk._session_thread import SessionThread
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import DefinitionError
+from stageline_sdk.one_shot import OneShotJob, OneShotResult
 
 _log = logging.getLogger("stageline.worker")
 
@@ -78,7 +81,7 @@ class Worker:
         self.build_id = build_id
         self.drain_timeout = drain_timeout
         self._lock = threading.Lock()
-        self._session: SessionThread | None = None
+        self._session: SessionThread | OneShot | None = None
         self._is_stopped = False
 
     def configured(
@@ -132,6 +135,98 @@ class Worker:
                 await host.close()
                 await session.end()
                 self._session, self._is_stopped = None, False
+
+    async def run_once(
+        self,
+        max_jobs: int = 1,
+        *,
+        wait: timedelta = timedelta(0),
+        run_id: str = "",
+        stage_id: str = "",
+        address: str | Connection | None = None,
+        token: str | None = None,
+    ) -> OneShotResult:
+        """Lease jobs that are available, do them, report them, and return: for cron jobs and functions.
+
+        There is no stream: a worker that is killed meanwhile loses its leases after a minute, and others get its jobs. Of a
+        run whose stages follow each other, the next stages count as further jobs. `stop` ends it early.
+
+        Args:
+            max_jobs: The most jobs to do, at most `concurrency` of them at once. Default 1.
+            wait: How long to wait for a first job, at most 60 seconds. Default: return at once when there is none.
+            run_id: Only jobs of this run. Default: of any.
+            stage_id: Only the job of this stage of it; needs `run_id`. Default: of any.
+            address: As for `run`; likewise `token`.
+            token: See above.
+
+        Raises:
+            ApiError: The server refused the worker, or could not be reached. No job was begun.
+            ValueError: `max_jobs` is less than 1.
+            RuntimeError: It runs already.
+        """
+        if max_jobs < 1:
+            raise ValueError(f"max_jobs must be at least 1, got {max_jobs}")
+        wanted = Wanted(jobs_max=max_jobs, wait=wait, run_id=run_id, stage_id=stage_id)
+        thread = LoopThread("stageline-once")
+        async with StageRunner() as runner:
+            host = JobHost(self.workflows, runner)
+            try:
+                return await thread.call(self._once(Connection.to(address, token), host, wanted))
+            finally:
+                await host.close()
+                thread.close(_nothing)
+
+    async def _once(self, connection: Connection, host: JobHost, wanted: Wanted) -> OneShotResult:
+        once = OneShot(connection, self._profile(), self.workflows, host)
+        with self._lock:
+            if self._session is not None:
+                raise RuntimeError("this worker runs already")
+            self._session = once
+        if self._is_stopped:  # Before it ran.
+            once.drain(timedelta(0))
+        try:
+            return await once.run(wanted)
+        finally:
+            self._session, self._is_stopped = None, False
+
+    async def run_job(
+        self,
+        run_id: str,
+        stage_id: str,
+        *,
+        wait: timedelta = timedelta(0),
+        address: str | Connection | None = None,
+        token: str | None = None,
+    ) -> OneShotJob | None:
+        """Do the job of one stage of one run, if it is available; None if it is not.
+
+        Args:
+            run_id: The run.
+            stage_id: The stage.
+            wait: How long to wait until it is available, at most 60 seconds.
+            address: As for `run`; likewise `token`.
+            token: See above.
+
+        Raises:
+            ApiError: There is no such run or stage, or as for `run_once`.
+        """
+        result = await self.run_once(
+            1, wait=wait, run_id=run_id, stage_id=stage_id, address=address, token=token
+        )
+        return result.jobs[0] if result.jobs else None
+
+    def run_once_sync(self, max_jobs: int = 1, **options: Any) -> OneShotResult:
+        """Do what `run_once` does, for scripts: SIGINT and SIGTERM end it early, in peace. To be called on the main thread.
+
+        Args:
+            max_jobs: As for `run_once`.
+            **options: Of `run_once`.
+
+        Raises:
+            ApiError: As for `run_once`.
+        """
+        with _signals_to(self):
+            return asyncio.run(self.run_once(max_jobs, **options))
 
     def run_forever(self, address: str | Connection | None = None, *, token: str | None = None) -> None:
         """Serve until SIGINT or SIGTERM, then finish what is held, or hand it back, within the drain's time.
@@ -230,3 +325,7 @@ def _sdk_version() -> str:
         return version("stageline")
     except PackageNotFoundError:  # Used from a source tree.
         return "unknown"
+
+
+async def _nothing() -> None:
+    """The last thing that the thread of a one-shot worker does."""

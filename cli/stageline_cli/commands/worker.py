@@ -1,6 +1,8 @@
 """`stageline worker`: run stages."""
 
 import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,7 +10,11 @@ from stageline_cli.connecting import refusal, target_options
 from stageline_cli.exit_codes import ExitCode
 from stageline_cli.failures import CommandError
 from stageline_cli.loading import load_worker
+from stageline_cli.output import one_line, print_json, to_plain
 from stageline_sdk import ApiError, DefinitionError
+
+if TYPE_CHECKING:
+    from stageline_sdk import Worker
 
 
 @click.command()
@@ -24,12 +30,38 @@ from stageline_sdk import ApiError, DefinitionError
     show_default=True,
     help="How much goes to the log.",
 )
+@click.option(
+    "--once", is_flag=True, help="Do the jobs that are available and exit: for cron jobs and functions."
+)
+@click.option(
+    "--max-jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="With --once: the most jobs to do.",
+)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 60),
+    default=0.0,
+    help="With --once: seconds to wait for a first job. [default: 0]",
+)
+@click.option("--run", "run_id", default="", help="With --once: only jobs of this run.")
+@click.option("--stage", "stage_id", default="", help="With --once and --run: only the job of this stage.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print what was done as JSON.")
 @target_options
-def worker(
+def worker(  # noqa: PLR0913, PLR0917 - one parameter for each option
     target: str,
     concurrency: int | None,
     name: str | None,
     log_level: str,
+    once: bool,
+    max_jobs: int,
+    wait_seconds: float,
+    run_id: str,
+    stage_id: str,
+    as_json: bool,
     address: str | None,
     namespace: str,
 ) -> None:
@@ -43,6 +75,7 @@ def worker(
     Examples:
       stageline worker examples.document_processor:worker
       stageline worker my_stages --concurrency 64 --address stageline.internal:7460
+      stageline worker my_stages --once --max-jobs 100 --json    # from cron; exits with 1 when a job failed
     """  # noqa: D301 - click reads the control character
     _log_to_stderr(log_level)
     loaded = load_worker(target)
@@ -54,6 +87,12 @@ def worker(
         )
     except DefinitionError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
+    if once:
+        wanted = {"wait": timedelta(seconds=wait_seconds), "run_id": run_id, "stage_id": stage_id}
+        _work_once(made, max_jobs, wanted, address, as_json=as_json)
+        return
+    if run_id or stage_id or wait_seconds or as_json:
+        raise CommandError("--run, --stage, --wait and --json need --once", ExitCode.USAGE)
     for workflow in made.workflows:
         plan = " -> ".join(_group_text([stage.id for stage in group]) for group in workflow.groups)
         click.echo(f"{workflow.name}: {plan}", err=True)
@@ -65,6 +104,27 @@ def worker(
     except ValueError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
     click.echo("Stopped.", err=True)
+
+
+def _work_once(
+    made: "Worker", max_jobs: int, wanted: dict[str, Any], address: str | None, *, as_json: bool
+) -> None:
+    """Does what is available, tells of it, and exits with what it came to."""
+    try:
+        result = made.run_once_sync(max_jobs, address=address, **wanted)
+    except ApiError as error:
+        raise refusal(error) from error
+    except ValueError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
+    if as_json:
+        print_json({"counts": result.counts, "jobs": [to_plain(job) for job in result.jobs]})
+    else:
+        for job in result.jobs:
+            note = f": {one_line(job.error)}" if job.error else ""
+            click.echo(f"{job.run_id} {job.stage_id} {job.outcome}{note}")
+        click.echo(f"{len(result.jobs)} jobs done.", err=True)
+    if result.has_failures:
+        raise click.exceptions.Exit(ExitCode.RUN_FAILED)
 
 
 def _group_text(stage_ids: list[str]) -> str:

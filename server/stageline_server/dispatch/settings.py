@@ -13,6 +13,7 @@ class PlaneSettings:
 
     Attributes:
         session_timeout: Silence after which a session is given up and its leases are handed on.
+        lease_duration: How long a lease without a stream holds unless it is extended.
         heartbeat_interval: How often either side of a stream says something.
         progress_interval: How often a worker tells the progress of one job.
         committers: Transactions side by side; runs are spread over them by id, so that fsync and CPU overlap.
@@ -22,6 +23,7 @@ class PlaneSettings:
     """
 
     session_timeout: timedelta = limits.SESSION_TIMEOUT
+    lease_duration: timedelta = limits.LEASE_DURATION
     heartbeat_interval: timedelta = limits.HEARTBEAT_INTERVAL
     progress_interval: timedelta = limits.PROGRESS_INTERVAL
     committers: int = 2

@@ -29,14 +29,15 @@ async def extend_leases(
         raise out_of_range("lease_tokens", allowed, len(request.lease_tokens))
     tokens = [decode_token(raw) for raw in request.lease_tokens]
     names = {LeaseName(token.run_id, token.stage_number, token.secret) for token in tokens if token}
-    extended = (await plane.kernel.dispatch(ExtendLeases(namespace, tuple(names)))).lease_tokens
+    lasts = plane.settings.lease_duration
+    extended = (await plane.kernel.dispatch(ExtendLeases(namespace, tuple(names), lasts))).lease_tokens
     others = _Others(plane, namespace)
     response = worker_service_pb2.ExtendLeasesResponse()
     for raw, token in zip(request.lease_tokens, tokens, strict=True):
         if token is None:
             response.extensions.append(_malformed(raw))
         elif token.secret in extended:
-            response.extensions.append(_lasting(raw, limits.LEASE_DURATION))
+            response.extensions.append(_lasting(raw, lasts))
         else:
             response.extensions.append(await others.answer(raw, token))
     return response

@@ -76,7 +76,9 @@ class OneShotLeases:
 
     async def _open(self, request: worker_service_pb2.LeaseJobsRequest, wait: timedelta) -> Opened:
         try:
-            return await open_session_once(self._plane, request.hello, wait + limits.LEASE_DURATION)
+            return await open_session_once(
+                self._plane, request.hello, wait + self._plane.settings.lease_duration
+            )
         except HelloRefusedError as refused:
             detail = refused.detail
             reason = error_pb2.ErrorReason.Name(detail.reason).removeprefix("ERROR_REASON_")
@@ -111,7 +113,9 @@ class OneShotLeases:
             LeaseName(offer.lease.run_id, offer.lease.stage_number, offer.lease.lease_token)
             for offer in offers
         )
-        await self._plane.kernel.dispatch(ExtendLeases(namespace, leases))
+        await self._plane.kernel.dispatch(
+            ExtendLeases(namespace, leases, self._plane.settings.lease_duration)
+        )
 
     def _response(
         self, opened: Opened, session_id: UUID, offers: Sequence[JobOffer]
@@ -119,7 +123,7 @@ class OneShotLeases:
         """Answers with as many offers as fit into a frame; the others are handed on."""
         response = worker_service_pb2.LeaseJobsResponse(
             welcome=welcome(self._plane, opened),
-            lease_duration=duration(limits.LEASE_DURATION),
+            lease_duration=duration(self._plane.settings.lease_duration),
             errors=opened.errors,
         )
         response.welcome.session_id = str(session_id)
