@@ -24,6 +24,8 @@ from stageline_sdk._reports import fitted_report, returned
 from stageline_sdk._session_core import SessionProfile
 from stageline_sdk._session_messages import Finished, Message
 from stageline_sdk._session_terms import Terms
+from stageline_sdk._storage_calls import perform
+from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import ApiError
 from stageline_sdk.one_shot import OneShotJob, OneShotResult
@@ -89,6 +91,19 @@ class OneShot:
     def fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Future[Mapping[str, bytes]]:
         """Fetch outputs of earlier stages; from any thread but this one's."""
         return asyncio.run_coroutine_threadsafe(self._calls.fetch_outputs(lease_token, stage_ids), self._loop)
+
+    def resolve(self, offer: job_pb2.JobOffer) -> Future[job_pb2.JobOffer]:
+        """Fetch the input and state of an offer that are stored apart; as `fetch`."""
+        return asyncio.run_coroutine_threadsafe(self._calls.resolve(offer), self._loop)
+
+    def store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Future[Any]:
+        """Carry out what a stage asks of its run's storage; as `fetch`."""
+        step = perform(self._calls.artifacts(lease_token), run_id, request)
+        return asyncio.run_coroutine_threadsafe(step, self._loop)
+
+    def offload(self, report: report_pb2.Report) -> Future[report_pb2.Report]:
+        """Store a report's payload apart where it is too large; as `fetch`."""
+        return asyncio.run_coroutine_threadsafe(self._calls.offload(report, self._terms), self._loop)
 
     def drain(self, within: timedelta) -> None:
         """Take nothing new, and hand back what is not done within a time; from any thread."""

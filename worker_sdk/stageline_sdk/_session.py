@@ -12,11 +12,9 @@ import grpc
 
 from stageline.v1 import job_pb2, report_pb2, session_pb2, worker_pb2, worker_service_pb2_grpc
 from stageline_sdk._alarm import Alarm
-from stageline_sdk._artifact_calls import ArtifactCalls
 from stageline_sdk._backoff import Backoff
 from stageline_sdk._connection import Connection
 from stageline_sdk._mailbox import Mailbox
-from stageline_sdk._reports import payload_of
 from stageline_sdk._rpc_errors import api_error
 from stageline_sdk._session_actions import Action, LeaveStream, Notice, StartJob, StopJob
 from stageline_sdk._session_core import SessionCore, SessionProfile
@@ -281,30 +279,19 @@ class Session:
         return stages
 
     async def _fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Mapping[str, bytes]:
-        calls = WorkerCalls(self._open_channel(), self._connection, self._namespace)
-        return await calls.fetch_outputs(lease_token, stage_ids)
-
-    def _artifacts(self, lease_token: bytes) -> ArtifactCalls:
-        calls = WorkerCalls(self._open_channel(), self._connection, self._namespace)
-        return calls.artifacts(lease_token)
+        return await self._calls().fetch_outputs(lease_token, stage_ids)
 
     async def _store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Any:
-        return await perform(self._artifacts(lease_token), run_id, request)
+        return await perform(self._calls().artifacts(lease_token), run_id, request)
 
     async def _resolve(self, offer: job_pb2.JobOffer) -> job_pb2.JobOffer:
-        whole = job_pb2.JobOffer()
-        whole.CopyFrom(offer)
-        await self._artifacts(offer.lease_token).resolve(whole.run_input, whole.suspended_state)
-        return whole
+        return await self._calls().resolve(offer)
 
     async def _offload(self, report: report_pb2.Report) -> report_pb2.Report:
-        terms, (_, payload) = self._core.jobs.terms, payload_of(report)
-        size = 0 if payload is None else len(payload.json)
-        if payload is None or terms is None or size <= terms.inline_payload_bytes_max:
-            return report
-        if size <= terms.payload_bytes_max:
-            await self._artifacts(report.lease_token).offload(payload, terms.inline_payload_bytes_max)
-        return report
+        return await self._calls().offload(report, self._core.jobs.terms)
+
+    def _calls(self) -> WorkerCalls:
+        return WorkerCalls(self._open_channel(), self._connection, self._namespace)
 
     def _open_channel(self) -> grpc.aio.Channel:
         if self._channel is None:

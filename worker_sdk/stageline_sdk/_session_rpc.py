@@ -7,6 +7,8 @@ from typing import Any
 import grpc
 
 from stageline.v1 import (
+    job_pb2,
+    report_pb2,
     session_pb2,
     worker_service_pb2,
     worker_service_pb2_grpc,
@@ -17,7 +19,9 @@ from stageline_sdk._artifact_calls import ArtifactCalls
 from stageline_sdk._calls import Caller
 from stageline_sdk._connection import Connection
 from stageline_sdk._definition import definition_of
+from stageline_sdk._reports import payload_of
 from stageline_sdk._rpc_errors import error_of_detail
+from stageline_sdk._session_terms import Terms
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import (
     AbortedError,
@@ -120,6 +124,31 @@ class WorkerCalls:
         if missing:
             raise NotFoundError(f"the server did not send the outputs of {', '.join(missing)}")
         return found
+
+    async def resolve(self, offer: job_pb2.JobOffer) -> job_pb2.JobOffer:
+        """Return an offer with the input and state that are stored apart.
+
+        Raises:
+            ApiError: The server refused, or could not be reached for a minute.
+        """
+        whole = job_pb2.JobOffer()
+        whole.CopyFrom(offer)
+        await self.artifacts(offer.lease_token).resolve(whole.run_input, whole.suspended_state)
+        return whole
+
+    async def offload(self, report: report_pb2.Report, terms: Terms | None) -> report_pb2.Report:
+        """Store a report's payload apart where it is too large for a message; returns the report.
+
+        Raises:
+            ApiError: The server refused, or could not be reached for a minute.
+        """
+        _, payload = payload_of(report)
+        size = 0 if payload is None else len(payload.json)
+        if payload is None or terms is None or size <= terms.inline_payload_bytes_max:
+            return report
+        if size <= terms.payload_bytes_max:
+            await self.artifacts(report.lease_token).offload(payload, terms.inline_payload_bytes_max)
+        return report
 
 
 def is_fatal(error: ApiError) -> bool:

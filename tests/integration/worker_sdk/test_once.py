@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from click.testing import CliRunner, Result
@@ -122,7 +122,7 @@ async def test_a_lease_is_extended_while_the_stage_works() -> None:
             await client.register_workflow(workflow)
             run = await client.create_run(workflow)
             working = asyncio.create_task(Worker(workflow).run_once(address=address))
-            ends = set()
+            ends: set[datetime] = set()
 
             async def is_extended() -> bool:
                 ends.update(each.expires_at for each in await ports.sessions.list("default", limit=10))
