@@ -151,7 +151,7 @@ def faulty(kind: type[Faulty]) -> Any:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Backend]:
         backend = in_memory()
-        yield replace(backend, persistence=_FaultyPersistence(backend.persistence, kind))
+        yield replace(backend, persistence=FaultyPersistence(backend.persistence, kind))
 
     return opened
 
@@ -163,7 +163,7 @@ async def indiscreet() -> AsyncIterator[Backend]:
     yield replace(backend, queries=_Indiscreet(backend.queries))
 
 
-class _FaultyPersistence:
+class FaultyPersistence:
     def __init__(self, persistence: Persistence, kind: type[Faulty]) -> None:
         self._persistence = persistence
         self._kind = kind

@@ -144,7 +144,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             chosen = [number for _, number in some]
             outputs = await self._plane.ports.queries.read_outputs(namespace, token.run_id, chosen)
             for position, (stage_id, number) in enumerate(some):
-                payload = payload_message(outputs.get(number, "null"))
+                if number not in outputs:
+                    continue  # it was lost: whoever asked must not take anything else for it
+                payload = payload_message(outputs[number])
                 room -= payload.ByteSize() + OUTPUT_OVERHEAD_BYTES
                 if room < 0 and response.outputs:
                     response.remaining_stage_ids.extend(name for name, _ in [*some[position:], *waiting])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,6 +28,7 @@ from stageline_sdk import (
 from stageline_server.stores import memory_ports
 from tests.integration.server.running import Server, running
 from tests.integration.worker_sdk.stages import Gates, Number, add, double, fail, triple, wait
+from tests.property.faults import FAULTS, FaultyPersistence
 from tests.waiting import eventually
 
 
@@ -226,3 +228,19 @@ async def test_a_worker_that_ends_hands_over_to_the_next(
     assert result.stages[0].attempt == 1, "a job that is handed back costs no attempt"
     successor.stop()
     await serving
+
+
+async def test_11_4_46_a_stage_whose_input_was_lost_fails_and_is_not_given_the_runs() -> None:
+    ports = memory_ports()
+    losing = replace(ports, persistence=FaultyPersistence(ports.persistence, FAULTS["loses outputs"]))
+    worker = Worker(SUMS)
+    async with running(losing) as server:
+        serving = asyncio.create_task(worker.run(server.application.address))
+        async with Client(server.application.address) as client:
+            result = await client.run_and_wait(SUMS, Number(value=2), timeout=timedelta(seconds=30))
+        worker.stop(timedelta(0))
+        await serving
+    assert result.status is RunStatus.FAILED
+    assert result.error is not None
+    assert result.error.message == "the server did not send the outputs of double"
+    assert result.error.stage_id == "triple"
