@@ -40,7 +40,7 @@ def test_five_hundred_seeds(told: Told) -> None:
 @pytest.mark.timeout(300)
 def test_every_command_is_issued_and_carried_out(told: Told) -> None:
     """A new command gets its act in `stageline_engine/testing/simulation/acts`: without one this proves nothing of it."""
-    kinds = {kind.__name__ for kind in (*HANDLERS, commands.FlushOutbox)}
+    kinds = {kind.__name__ for kind in (*HANDLERS, commands.FlushOutbox, commands.ExtendLeases)}
     assert {kind: told.commands[kind]["accepted"] >= 20 for kind in kinds} == dict.fromkeys(kinds, True)
 
 

@@ -81,7 +81,13 @@ class Scene:
         self.payloads = PayloadStore(self.blobs, index, backend.registry, self.clock, self.ids)
         self.artifacts = ArtifactStore(self.blobs, index, self.clock, self.ids)
         self.kernel = kernel_type(
-            backend.persistence, backend.registry, self.clock, self.ids, sink, self.payloads
+            backend.persistence,
+            backend.registry,
+            self.clock,
+            self.ids,
+            sink,
+            self.payloads,
+            sessions=backend.sessions,
         )
 
     def within(self, namespace: str) -> "Scene":

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from stageline_engine.commands import FlushOutbox, LeaseDemand
-from stageline_engine.kernel import Dispatched, Kernel
+from stageline_engine.commands import LeaseDemand
+from stageline_engine.kernel import HANDLERS, Dispatched, Kernel
 from stageline_engine.rejections import Rejection
 
 
@@ -36,8 +36,8 @@ class CountedKernel(Kernel):
     async def dispatch(self, command: Any) -> Any:
         """Dispatches; what does not pass through ``dispatch_many`` is counted here."""
         result = await super().dispatch(command)
-        if isinstance(command, FlushOutbox):
-            self._count(FlushOutbox.__name__, "accepted", 1)
+        if type(command) not in HANDLERS:
+            self._count(type(command).__name__, "accepted", 1)
         return result
 
     def _count(self, kind: str, answer: str, times: int) -> None:

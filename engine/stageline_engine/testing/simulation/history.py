@@ -9,11 +9,12 @@ from uuid import UUID
 import orjson
 
 from stageline_engine import commands
-from stageline_engine.commands import Completed, FlushOutbox, JobOffer, Outcome, Returned
+from stageline_engine.commands import Completed, Disposition, FlushOutbox, JobOffer, Outcome, Returned
 from stageline_engine.events import Annotation
-from stageline_engine.limits import PAGE_SIZE_MAX, SESSION_TIMEOUT
+from stageline_engine.limits import LEASE_DURATION, PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.run import RunState
+from stageline_engine.model.session import NO_SERVER, SessionRow
 from stageline_engine.ports import ALL_STAGES, AnnotationFilter, LoadedRun, RunFilter
 from stageline_engine.testing.scene import Scene
 from stageline_engine.testing.simulation import invariants
@@ -104,6 +105,21 @@ class History:
         self._namespaces[session_id] = namespace
         return session_id
 
+    async def open_streamless_session(self, namespace: str) -> UUID:
+        """A worker that has no stream opens a session for one call."""
+
+        async def send(scene: Scene) -> UUID:
+            now, session_id = scene.clock.now(), scene.ids.new_id()
+            row = SessionRow(
+                session_id, namespace, "cron", NO_SERVER, 10, "test/1", now, now + LEASE_DURATION
+            )
+            await scene.backend.sessions.open(row)
+            return session_id
+
+        session_id = await self.world.same(send, namespace)
+        self._namespaces[session_id] = namespace
+        return session_id
+
     def plain(self, send: Send[Any], namespace: str = NAMESPACES[0], commits: int = 1) -> Move:
         """A call from whose answer nothing follows, and which may be repeated at will."""
 
@@ -127,10 +143,10 @@ class History:
 
         async def learn(offers: Sequence[JobOffer]) -> None:
             assert len(offers) <= slots
-            self._take(offers)
+            self.take(offers)
 
         async def recover() -> None:
-            await self._give_back_lost_offers([session_id])
+            await self.give_back_lost_offers([session_id])
 
         return Move(send=send, learn=learn, namespace=namespace, recover=recover)
 
@@ -173,15 +189,18 @@ class History:
             book(results[0])
             for (offer, outcome), result in zip(reports, results, strict=True):
                 self.ledger.reported(offer, outcome, replace(result, booked=()))
-            self._take(effects.offers)
+            self.take(effects.offers)
 
         async def recover() -> None:
             results, effects = await self.world.same(send)
             book(results[0])
-            for (offer, outcome), result in zip(reports, results, strict=True):
+            answers = [(*said, result) for said, result in zip(reports, results, strict=True)]
+            # What the lost call recorded comes first: it has taken the place of what was recorded before it.
+            answers.sort(key=lambda answer: answer[2].disposition is not Disposition.ALREADY_RECORDED)
+            for offer, outcome, result in answers:
                 self.ledger.reported_again(offer, outcome, result)
-            self._take(effects.offers)
-            await self._give_back_lost_offers([session_id for session_id, _ in demands])
+            self.take(effects.offers)
+            await self.give_back_lost_offers([session_id for session_id, _ in demands])
 
         return Move(send=send, learn=learn, recover=recover, repeatable=True)
 
@@ -207,14 +226,15 @@ class History:
         for deployment in self.world.deployments:
             deployment.sink.refuse = lambda event: event.type == event_type
 
-    def _take(self, offers: Sequence[JobOffer]) -> None:
+    def take(self, offers: Sequence[JobOffer]) -> None:
+        """Takes in jobs that were handed out, and checks that they may be."""
         for offer in offers:
             assert self._namespaces[offer.lease.session_id] == offer.namespace  # I10
             assert self.runs[offer.lease.run_id].namespace == offer.namespace
             self.ledger.offered(offer)
         self.offers += offers
 
-    async def _give_back_lost_offers(self, session_ids: Sequence[UUID]) -> None:
+    async def give_back_lost_offers(self, session_ids: Sequence[UUID]) -> None:
         """As servers do: leases that nobody was told of go back at no cost."""
         told = {offer.lease.lease_token for offer in self.offers}
 
@@ -233,7 +253,7 @@ class History:
                     self.runs[run_id].namespace, run_id, number, lease_token, Returned(started=False)
                 )
                 answer = await self.world.same(lambda scene: send_one(scene, command))  # noqa: B023
-                assert answer.disposition is commands.Disposition.RECORDED
+                assert answer.disposition is Disposition.RECORDED
 
     # What can be seen.
 

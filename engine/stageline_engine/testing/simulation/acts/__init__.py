@@ -11,9 +11,10 @@ from stageline_engine.testing.simulation.acts import (
     servers,
     spending,
     strangers,
+    streamless,
     waits,
     workers,
 )
 from stageline_engine.testing.simulation.moves import ACTS
 
-__all__ = ["ACTS", "clients", "mishaps", "servers", "spending", "strangers", "waits", "workers"]
+__all__ = ["ACTS", "clients", "mishaps", "servers", "spending", "strangers", "streamless", "waits", "workers"]
