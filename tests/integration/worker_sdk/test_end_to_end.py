@@ -237,6 +237,11 @@ async def test_11_4_46_a_stage_whose_input_was_lost_fails_and_is_not_given_the_r
     async with running(losing) as server:
         serving = asyncio.create_task(worker.run(server.application.address))
         async with Client(server.application.address) as client:
+
+            async def is_registered() -> bool:
+                return bool([each async for each in client.list_workflows("sums")])
+
+            await eventually(is_registered, what="the workflow")
             result = await client.run_and_wait(SUMS, Number(value=2), timeout=timedelta(seconds=30))
         worker.stop(timedelta(0))
         await serving
