@@ -26,7 +26,7 @@ class PlaneSettings:
     lease_duration: timedelta = limits.LEASE_DURATION
     heartbeat_interval: timedelta = limits.HEARTBEAT_INTERVAL
     progress_interval: timedelta = limits.PROGRESS_INTERVAL
-    committers: int = 2
+    committers: int = 1
     batch_max: int = limits.COMMANDS_PER_BATCH_MAX
     recheck_interval: timedelta = timedelta(seconds=10)
     ai_contents: ContentPolicy = ContentPolicy.HASH
