@@ -20,7 +20,7 @@ SEED ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg go-sdk typescript-sdk conformance simulate demo bench profile clean
+	verify test test-pg go-sdk typescript-sdk conformance simulate demo bench bench-check profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,10 @@ demo: setup ## Process real documents with a dev server and a worker
 
 bench: setup ## Measure stages per second and the latency of one idle run
 	$(RUN) -m benchmarks $(ARGS)
+
+bench-check: setup ## Measure, and fail where a ratio is 15 % worse than the committed baseline
+	$(RUN) -m benchmarks --output bench-result.json $(ARGS)
+	$(RUN) -m benchmarks.check bench-result.json
 
 profile: setup ## Show where the server's time goes while it is saturated
 	$(RUN) -m benchmarks --profile server-profile.txt $(ARGS)

@@ -9,58 +9,64 @@ import contextlib
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import usage, workflows
-from benchmarks.database import make_limit_database, require_durability, settled_counters
-from benchmarks.limit import measure_limit
-from benchmarks.load import saturate, single_runs
+from benchmarks.bench import Bench
+from benchmarks.database import make_limit_database, require_durability
+from benchmarks.feel import feel
+from benchmarks.growth import growth
+from benchmarks.idle import idle
+from benchmarks.latency import fan_out, latency
+from benchmarks.load import saturate
 from benchmarks.profile import profiled, show_profile
 from benchmarks.report import Report, machine
-from benchmarks.samples import Sample, percentile
-from benchmarks.stages import Meters, costs
+from benchmarks.samples import Sample
+from benchmarks.sessions import many_sessions
+from benchmarks.suspended import suspended
+from benchmarks.throughput import throughput
 from stageline_sdk import Client
-from tests.support.processes import Process, Processes
-from tests.support.stack import DevServer, Stack
+from tests.support.processes import Processes
+from tests.support.stack import Stack
 
-LIMIT_CONNECTIONS = (1, 2, 4)
-MILLISECONDS = 1000
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What is measured, all of it running.
-
-    Attributes:
-        server: Server and database.
-        worker: The worker process.
-        limit_dsn: The database of the hand-written loop, in the same PostgreSQL.
-        options: What the command line said.
-        console: Where progress is told.
-    """
-
-    server: DevServer
-    worker: Process
-    limit_dsn: str
-    options: argparse.Namespace
-    console: Console
+WORKLOADS: Mapping[str, Callable[[Bench], Awaitable[Mapping[str, float]]]] = {
+    "W1": throughput,
+    "W2": latency,
+    "W3": fan_out,
+    "W5": many_sessions,
+    "W7": suspended,
+    "W8": idle,
+    "feel": feel,
+    "W4": growth,  # the last, since what it adds to the database stays
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3000, help="runs of 3 stages in a round of saturation")
-    parser.add_argument(
-        "--single-runs", type=int, default=200, help="single runs in a round, of 1 and of 3 stages"
+    add = parser.add_argument
+    add(
+        "--workloads",
+        nargs="+",
+        choices=WORKLOADS,
+        default=["W1", "W2"],
+        help="what to measure in each round (W1 W2)",
     )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds; the median of them counts")
-    parser.add_argument("--concurrency", type=int, default=200, help="stages that the worker runs at once")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument(
+    add("--runs", type=int, default=3000, help="runs of 3 stages in a round of saturation")
+    add("--single-runs", type=int, default=200, help="single runs in a round, of 1 and of 3 stages")
+    add("--rounds", type=int, default=3, help="rounds; the median of them counts")
+    add("--concurrency", type=int, default=200, help="stages that the worker runs at once")
+    add("--sessions", type=int, nargs="+", default=[1, 10, 100, 1000], help="W5: sessions, step by step")
+    add("--queued", type=int, default=100_000, help="W4: runs that wait, added in each round")
+    add("--finished", type=int, default=1_000_000, help="W4: finished runs, added in each round")
+    add("--suspended", type=int, default=10_000, help="W7: suspended stages")
+    add("--idle-seconds", type=float, default=30.0, help="W8: how long nothing is done")
+    add("--json", action="store_true", help="print one JSON object instead of a table")
+    add("--output", type=Path, metavar="FILE", help="write the JSON object to FILE too")
+    add(
         "--profile",
         type=Path,
         metavar="FILE",
@@ -69,8 +75,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@contextlib.contextmanager
-def running(options: argparse.Namespace, console: Console) -> Iterator[Bench]:
+@contextlib.asynccontextmanager
+async def running(options: argparse.Namespace, console: Console) -> AsyncIterator[Bench]:
     """Starts everything in a temporary folder, and ends and removes it."""
     with tempfile.TemporaryDirectory(prefix="stageline-bench-") as name:
         folder = Path(name)
@@ -82,37 +88,36 @@ def running(options: argparse.Namespace, console: Console) -> Iterator[Bench]:
             worker = stack.worker(
                 "benchmarks.workflows:worker", server, "--concurrency", str(options.concurrency)
             )
-            yield Bench(server, worker, make_limit_database(server.dsn, processes), options, console)
+            limit_dsn = make_limit_database(server.dsn, processes)
+            async with Client(server.address) as client:
+                await saturate(client, options.runs // 10)  # warms up
+                yield Bench(stack, server, worker, limit_dsn, options, console, client)
         finally:
             processes.end()
 
 
-async def measure(bench: Bench) -> Report:
+async def measure(options: argparse.Namespace, console: Console) -> Report:
     """Runs all rounds."""
-    options = bench.options
     values: dict[str, list[float]] = defaultdict(list)
-    with usage.Peak(lambda: usage.database_memory_bytes(bench.server.postmaster.pid)) as database_memory:
-        async with Client(bench.server.address) as client:
-            await saturate(client, options.runs // 10)  # warms up
+    chosen = [name for name in WORKLOADS if name in options.workloads]
+    async with running(options, console) as bench:
+        postmaster = bench.server.postmaster.pid
+        with usage.Peak(lambda: usage.database_memory_bytes(postmaster)) as database_memory:
             for number in range(1, options.rounds + 1):
-                found = {**_limit(bench), **await _saturation(bench, client), **await _single(bench, client)}
-                found["stages_per_second__limit"] = (
-                    found["stages_per_second"] / found["limit_stages_per_second"]
-                )
-                bench.console.print(
-                    f"round {number} of {options.rounds}: {found['stages_per_second']:,.0f} stages/s"
-                )
-                for name, value in found.items():
-                    values[name].append(value)
-    peaks = {
-        "server_peak_memory_mib": usage.peak_memory_bytes(bench.server.process.pid),
-        "worker_peak_memory_mib": usage.peak_memory_bytes(bench.worker.pid),
-        "database_peak_memory_mib": database_memory.value,
-    }
+                for workload in chosen:
+                    console.print(f"round {number} of {options.rounds}: {workload}")
+                    for name, value in (await WORKLOADS[workload](bench)).items():
+                        values[name].append(value)
+        peaks = {
+            "server_peak_memory_mib": usage.peak_memory_bytes(bench.server.process.pid),
+            "worker_peak_memory_mib": usage.peak_memory_bytes(bench.worker.pid),
+            "database_peak_memory_mib": database_memory.value,
+        }
     for name, size_bytes in peaks.items():
         values[name] = [size_bytes / usage.MEBIBYTE]
     setting = {
         **machine(),
+        "workloads": " ".join(chosen),
         "payload_bytes": workflows.PAYLOAD_BYTES,
         "runs_per_round": options.runs,
         "rounds": options.rounds,
@@ -121,43 +126,11 @@ async def measure(bench: Bench) -> Report:
     return Report(setting, {name: Sample.of(each) for name, each in values.items()})
 
 
-def _limit(bench: Bench) -> dict[str, float]:
-    """The hand-written loop on each number of connections; the best is the yardstick of the round."""
-    rates = {
-        f"limit_{connections}_connections_stages_per_second": measure_limit(
-            bench.limit_dsn, connections=connections, runs=bench.options.runs
-        ).stages_per_second
-        for connections in LIMIT_CONNECTIONS
-    }
-    return {**rates, "limit_stages_per_second": max(rates.values())}
-
-
-async def _saturation(bench: Bench, client: Client) -> dict[str, float]:
-    before = Meters.read(bench.server, bench.worker.pid)
-    load = await saturate(client, bench.options.runs)
-    after = Meters.read(bench.server, bench.worker.pid)
-    settled = settled_counters(bench.server.dsn)
-    return {
-        "stages_per_second": load.stages_per_second,
-        "runs_created_per_second": load.runs_created_per_second,
-        **costs(before, after, settled, load),
-    }
-
-
-async def _single(bench: Bench, client: Client) -> dict[str, float]:
-    found = {}
-    for stages, workflow in ((1, workflows.ONE_STAGE), (3, workflows.THREE_STAGES)):
-        seconds = await single_runs(client, workflow, bench.options.single_runs)
-        found[f"single_run_of_{stages}_p50_ms"] = percentile(seconds, 0.5) * MILLISECONDS
-        found[f"single_run_of_{stages}_p99_ms"] = percentile(seconds, 0.99) * MILLISECONDS
-    return found
-
-
-async def warm_load(bench: Bench) -> None:
+async def profile(options: argparse.Namespace, console: Console) -> None:
     """Saturates the server once, for its profile."""
-    async with Client(bench.server.address) as client:
-        load = await saturate(client, bench.options.runs)
-    bench.console.print(f"{load.stages_per_second:,.0f} stages/s under the profiler")
+    async with running(options, console) as bench:
+        load = await saturate(bench.client, options.runs)
+        console.print(f"{load.stages_per_second:,.0f} stages/s under the profiler")
 
 
 def main() -> None:
@@ -165,12 +138,12 @@ def main() -> None:
     options = parse(sys.argv[1:])
     console = Console(stderr=True)
     if options.profile:
-        with running(options, console) as bench:
-            asyncio.run(warm_load(bench))
+        asyncio.run(profile(options, console))
         show_profile(options.profile)
         return
-    with running(options, console) as bench:
-        report = asyncio.run(measure(bench))
+    report = asyncio.run(measure(options, console))
+    if options.output:
+        options.output.write_text(report.as_json() + "\n")
     if options.json:
         print(report.as_json())
     else:

@@ -102,10 +102,12 @@ class LimitResult:
     Attributes:
         connections: How many there were.
         stages_per_second: Of all of them.
+        stages: How many there were.
     """
 
     connections: int
     stages_per_second: float
+    stages: int
 
 
 def measure_limit(dsn: str, *, connections: int, runs: int) -> LimitResult:
@@ -127,7 +129,8 @@ def measure_limit(dsn: str, *, connections: int, runs: int) -> LimitResult:
         began = time.perf_counter()
         list(threads.map(lambda connection: _batches(connection, batches), opened))
         seconds = time.perf_counter() - began
-    return LimitResult(connections, batches * connections * BATCH * STAGES / seconds)
+    stages = batches * connections * BATCH * STAGES
+    return LimitResult(connections, stages / seconds, stages)
 
 
 def _batches(connection: psycopg.Connection, count: int) -> None:
