@@ -28,7 +28,7 @@ class PlaneSettings:
     progress_interval: timedelta = limits.PROGRESS_INTERVAL
     committers: int = 1
     batch_max: int = limits.COMMANDS_PER_BATCH_MAX
-    recheck_interval: timedelta = timedelta(seconds=10)
+    recheck_interval: timedelta = timedelta(seconds=15)
     ai_contents: ContentPolicy = ContentPolicy.HASH
 
     def __post_init__(self) -> None:
