@@ -74,6 +74,9 @@ def test_every_suite_is_run() -> None:
 class TestUpkeep(InMemory, conformance.UpkeepConformance): ...
 
 
+class TestUpkeepRaces(InMemory, conformance.UpkeepRaceConformance): ...
+
+
 class TestWaits(InMemory, conformance.WaitConformance): ...
 
 

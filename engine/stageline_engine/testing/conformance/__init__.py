@@ -36,6 +36,7 @@ from stageline_engine.testing.conformance.timeouts import TimeoutConformance
 from stageline_engine.testing.conformance.transactions import TransactionConformance
 from stageline_engine.testing.conformance.transport import TransportConformance
 from stageline_engine.testing.conformance.upkeep import UpkeepConformance
+from stageline_engine.testing.conformance.upkeep_races import UpkeepRaceConformance
 from stageline_engine.testing.conformance.waits import WaitConformance
 
 SUITES: tuple[type[Conformance], ...] = (
@@ -46,6 +47,7 @@ SUITES: tuple[type[Conformance], ...] = (
     RerunConformance,
     TimeoutConformance,
     UpkeepConformance,
+    UpkeepRaceConformance,
     WaitConformance,
     CommitConformance,
     FlowConformance,
@@ -97,5 +99,6 @@ __all__ = [
     "TransactionConformance",
     "TransportConformance",
     "UpkeepConformance",
+    "UpkeepRaceConformance",
     "WaitConformance",
 ]
