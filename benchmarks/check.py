@@ -13,6 +13,8 @@ from pathlib import Path
 
 BASELINE = Path(__file__).with_name("baseline.json")
 TOLERANCE = 0.15
+OTHERS_MAX = 0.05
+"""Share of the machine that others may use: beyond it, caches and batches differ by more than the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,13 @@ def main() -> None:
     parser.add_argument("result", type=Path, help="what `python -m benchmarks --output` wrote")
     parser.add_argument("--accept", action="store_true", help="make it the baseline")
     options = parser.parse_args()
-    now = figures(medians(options.result))
+    measured = medians(options.result)
+    now = figures(measured)
+    others = measured.get("share_of_the_machine_used_by_others", 0.0)
+    if others > OTHERS_MAX:
+        print(
+            f"Others used {others:.0%} of the machine meanwhile: what is found may be their doing. Try again."
+        )
     if options.accept:
         BASELINE.write_text(json.dumps(now, indent=2) + "\n")
         return
