@@ -68,6 +68,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._namespace = profile.namespace
+        self._stage_ids = profile.stage_ids
         self._workflows = {workflow.name: workflow for workflow in workflows}
         self._jobs = jobs
         self._mailbox: Mailbox[Message] = Mailbox(self._loop, self._take_messages)
@@ -269,13 +270,18 @@ class Session:
     def _knows(self, offer: job_pb2.JobOffer) -> bool:
         workflow = self._workflows.get(offer.workflow_name)
         is_version = self._versions.get(offer.workflow_name) == offer.workflow_version
-        return workflow is not None and is_version and workflow.has_stage(offer.stage_id)
+        is_ours = self._stage_ids is None or offer.stage_id in self._stage_ids
+        return workflow is not None and is_version and is_ours and workflow.has_stage(offer.stage_id)
 
     async def _register_all(self, channel: grpc.aio.Channel) -> list[session_pb2.WorkerStages]:
         """Register what the worker serves: the server may be another one, or have another database, than before."""
         calls = WorkerCalls(channel, self._connection, self._namespace)
         stages = [await calls.register(workflow) for workflow in self._workflows.values()]
         self._versions = {entry.workflow_name: entry.workflow_version for entry in stages}
+        if self._stage_ids is not None:
+            for entry in stages:
+                known = self._workflows[entry.workflow_name].stage_ids
+                entry.stage_ids.extend(stage_id for stage_id in known if stage_id in self._stage_ids)
         return stages
 
     async def _fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Mapping[str, bytes]:

@@ -34,12 +34,14 @@ class SessionProfile:
         identity: Who it is.
         slots: The most jobs that it works on at once.
         labels: For people and for queries.
+        stage_ids: The stages that it runs; None for all of its workflows.
     """
 
     namespace: str
     identity: session_pb2.WorkerIdentity
     slots: int
     labels: dict[str, str]
+    stage_ids: frozenset[str] | None = None
 
 
 class SessionCore:

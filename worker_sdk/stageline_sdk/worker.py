@@ -7,7 +7,7 @@ import platform
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from stageline_sdk._session_thread import SessionThread
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import DefinitionError
 from stageline_sdk.one_shot import OneShotJob, OneShotResult
+from stageline_sdk.stage import Stage
 
 _log = logging.getLogger("stageline.worker")
 
@@ -51,6 +52,7 @@ class Worker:
     def __init__(
         self,
         *workflows: BuiltWorkflow[Any, Any],
+        stages: Iterable[Stage[Any, Any, Any] | str] | None = None,
         concurrency: int = CONCURRENCY_DEFAULT,
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
@@ -62,6 +64,8 @@ class Worker:
 
         Args:
             *workflows: What it serves, at least one.
+            stages: Which of their stages it runs, by stage or id, at least one of each workflow; the others are left to
+                other workers, in whatever language. Default: all of them.
             concurrency: The most jobs that it works on at once, in all kinds together. 1 to 10,000, default 16.
             name: Its name or its deployment's, for people, at most 128 characters. Default: its first workflow's name.
             labels: For people and for queries, at most 64.
@@ -70,10 +74,11 @@ class Worker:
             drain_timeout: How long it may take to end: then jobs are stopped and handed back. Default 30 seconds.
 
         Raises:
-            DefinitionError: There is no workflow, two of one name, or a setting is out of its range.
+            DefinitionError: There is no workflow, two of one name, no such stage, or a setting is out of its range.
         """
         _check(workflows, concurrency, name)
         self.workflows = workflows
+        self.stage_ids = None if stages is None else _chosen(workflows, stages)
         self.concurrency = concurrency
         self.name = name or workflows[0].name
         self.labels = dict(labels or {})
@@ -99,6 +104,7 @@ class Worker:
         """
         return Worker(
             *self.workflows,
+            stages=self.stage_ids,
             concurrency=self.concurrency if concurrency is None else concurrency,
             name=name or self.name,
             labels=self.labels,
@@ -268,7 +274,11 @@ class Worker:
             build_id=self.build_id,
         )
         return SessionProfile(
-            namespace=self.namespace, identity=identity, slots=self.concurrency, labels=self.labels
+            namespace=self.namespace,
+            identity=identity,
+            slots=self.concurrency,
+            labels=self.labels,
+            stage_ids=self.stage_ids,
         )
 
     def __repr__(self) -> str:
@@ -318,6 +328,20 @@ def _check(workflows: tuple[BuiltWorkflow[Any, Any], ...], concurrency: int, nam
         raise DefinitionError(f"concurrency must be 1 to {_CONCURRENCY_MAX:,}, got {concurrency}")
     if name is not None and not 1 <= len(name) <= _NAME_LENGTH_MAX:
         raise DefinitionError(f"a worker's name has 1 to {_NAME_LENGTH_MAX} characters, got {len(name)}")
+
+
+def _chosen(
+    workflows: tuple[BuiltWorkflow[Any, Any], ...], stages: Iterable[Stage[Any, Any, Any] | str]
+) -> frozenset[str]:
+    """Return the ids of the stages that a worker runs."""
+    chosen = frozenset(each if isinstance(each, str) else each.id for each in stages)
+    unknown = sorted(chosen.difference(*(workflow.stage_ids for workflow in workflows)))
+    if unknown:
+        raise DefinitionError(f"no workflow of this worker has a stage {', '.join(map(repr, unknown))}")
+    for workflow in workflows:
+        if chosen.isdisjoint(workflow.stage_ids):
+            raise DefinitionError(f"the worker runs no stage of workflow {workflow.name!r}: leave it out")
+    return chosen
 
 
 def _sdk_version() -> str:

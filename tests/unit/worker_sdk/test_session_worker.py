@@ -63,3 +63,20 @@ def test_a_command_line_replaces_some_settings() -> None:
     assert worker.concurrency == 16
     with pytest.raises(DefinitionError, match="concurrency"):
         worker.configured(concurrency=0)
+
+
+def test_a_worker_may_leave_stages_to_others() -> None:
+    worker = Worker(OTHER, document_processor, stages=[nothing, document_processor.stage_ids[0]])
+    assert worker.stage_ids == frozenset({"nothing", document_processor.stage_ids[0]})
+    assert worker.configured(concurrency=3).stage_ids == worker.stage_ids
+    assert Worker(OTHER).stage_ids is None
+
+
+def test_a_stage_that_no_workflow_has_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="has a stage 'notihng'"):
+        Worker(OTHER, stages=["nothing", "notihng"])
+
+
+def test_a_workflow_without_a_stage_to_run_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="no stage of workflow 'other'"):
+        Worker(OTHER, document_processor, stages=document_processor.stage_ids)
