@@ -23,6 +23,7 @@ from stageline_sdk._once_jobs import OnceJob
 from stageline_sdk._reports import fitted_report, returned
 from stageline_sdk._session_core import SessionProfile
 from stageline_sdk._session_messages import Finished, Message
+from stageline_sdk._session_rpc import narrowed
 from stageline_sdk._session_terms import Terms
 from stageline_sdk._storage_calls import perform
 from stageline_sdk._storage_requests import StorageRequest
@@ -121,7 +122,8 @@ class OneShot:
         """
         upkeep = asyncio.create_task(self._keep_up())
         try:
-            stages = [await self._calls.register_or_refuse(workflow) for workflow in self._workflows]
+            entries = [await self._calls.register_or_refuse(workflow) for workflow in self._workflows]
+            stages = narrowed(entries, self._workflows, self._profile.stage_ids)
             await self._work_through(wanted, stages)
         finally:
             upkeep.cancel()

@@ -20,7 +20,7 @@ from stageline_sdk._session_actions import Action, LeaveStream, Notice, StartJob
 from stageline_sdk._session_core import SessionCore, SessionProfile
 from stageline_sdk._session_messages import Annotated, Finished, Logged, Message
 from stageline_sdk._session_pump import StreamPump
-from stageline_sdk._session_rpc import FatalError, WorkerCalls, is_fatal, raise_for_end
+from stageline_sdk._session_rpc import FatalError, WorkerCalls, is_fatal, narrowed, raise_for_end
 from stageline_sdk._session_stream import FramingError
 from stageline_sdk._storage_calls import perform
 from stageline_sdk._storage_requests import StorageRequest
@@ -278,11 +278,7 @@ class Session:
         calls = WorkerCalls(channel, self._connection, self._namespace)
         stages = [await calls.register(workflow) for workflow in self._workflows.values()]
         self._versions = {entry.workflow_name: entry.workflow_version for entry in stages}
-        if self._stage_ids is not None:
-            for entry in stages:
-                known = self._workflows[entry.workflow_name].stage_ids
-                entry.stage_ids.extend(stage_id for stage_id in known if stage_id in self._stage_ids)
-        return stages
+        return narrowed(stages, self._workflows.values(), self._stage_ids)
 
     async def _fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Mapping[str, bytes]:
         return await self._calls().fetch_outputs(lease_token, stage_ids)

@@ -1,6 +1,6 @@
 """The calls that a worker makes beside its stream, and what their errors mean for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -149,6 +149,18 @@ class WorkerCalls:
         if size <= terms.payload_bytes_max:
             await self.artifacts(report.lease_token).offload(payload, terms.inline_payload_bytes_max)
         return report
+
+
+def narrowed(
+    entries: list[session_pb2.WorkerStages],
+    workflows: Iterable[BuiltWorkflow[Any, Any]],
+    stage_ids: frozenset[str] | None,
+) -> list[session_pb2.WorkerStages]:
+    """Return entries for Hello that name only the stages that a worker runs; as they are for None, which is all."""
+    if stage_ids is not None:
+        for entry, workflow in zip(entries, workflows, strict=True):
+            entry.stage_ids.extend(each for each in workflow.stage_ids if each in stage_ids)
+    return entries
 
 
 def is_fatal(error: ApiError) -> bool:
