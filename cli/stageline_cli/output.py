@@ -14,6 +14,7 @@ from rich.table import Table
 
 from stageline_sdk import (
     Annotation,
+    Artifact,
     DeadLetter,
     Event,
     LogLine,
@@ -77,6 +78,11 @@ def log_line_as_json(line: LogLine) -> dict[str, Any]:
 def annotation_as_json(annotation: Annotation) -> dict[str, Any]:
     """Returns a note on a run as JSON values."""
     return _plain(annotation)
+
+
+def artifact_as_json(artifact: Artifact) -> dict[str, Any]:
+    """Returns an artifact as JSON values."""
+    return _plain(artifact)
 
 
 def worker_as_json(worker: WorkerSession) -> dict[str, Any]:

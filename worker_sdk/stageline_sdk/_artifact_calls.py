@@ -74,10 +74,14 @@ class ArtifactCalls:
         return bytes(text)
 
     async def resolve(self, *payloads: payload_pb2.Payload) -> None:
-        """Put what they refer to in the place of references."""
+        """Put what they refer to in the place of references; what several refer to is fetched once."""
+        fetched: dict[bytes, bytes] = {}
         for payload in payloads:
             if payload.WhichOneof("body") == "reference":
-                payload.json = await self.get_payload(payload.reference)
+                digest = payload.reference.sha256
+                if digest not in fetched:
+                    fetched[digest] = await self.get_payload(payload.reference)
+                payload.json = fetched[digest]
 
     async def offload(self, payload: payload_pb2.Payload, bytes_max: int) -> None:
         """Put a reference in the place of a text that is too long for a message."""

@@ -90,8 +90,7 @@ class ClientBase:
     async def _run(self, message: run_pb2.Run) -> Run:
         """Return a run with all its values, also those that are stored apart."""
         outputs = [stage.output for stage in message.stages if stage.HasField("output")]
-        for payload in (message.input, message.config, message.output, *outputs):
-            await self._artifacts.resolve(payload)
+        await self._artifacts.resolve(message.input, message.config, message.output, *outputs)
         return decode_run(message)
 
     def _open(self) -> grpc.aio.Channel:

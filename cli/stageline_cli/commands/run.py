@@ -19,6 +19,10 @@ CHANGES = {
         "stageline_cli.commands.run_changes:rerun", "Run an ended run again, from a stage on."
     ),
     "resume": LazyCommand("stageline_cli.commands.run_changes:resume", "End the wait of a suspended stage."),
+    "artifacts": LazyCommand(
+        "stageline_cli.commands.run_artifacts:artifacts",
+        "List, get, put and delete what a run keeps by name.",
+    ),
     "annotations": LazyCommand("stageline_cli.commands.run_changes:annotations", "Show the notes on a run."),
 }
 

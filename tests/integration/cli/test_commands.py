@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -172,3 +173,26 @@ async def test_every_command_has_help(cli: Run) -> None:
         assert result.exit_code == ExitCode.OK
         assert "Usage:" in result.stdout
         assert "\b" not in result.stdout
+
+
+async def test_artifacts_are_put_listed_got_and_deleted(cli: Run, tmp_path: Path) -> None:
+    run_id = (await cli("run", "start", "hello", "--input", '{"name": "Ada"}')).stdout.strip()
+    (tmp_path / "up").write_bytes(b"\x00some bytes")
+    nothing = await cli("run", "artifacts", "list", run_id)
+    assert "ctx.storage.put" in nothing.stderr
+    put = await cli("run", "artifacts", "put", run_id, "a/b.bin", str(tmp_path / "up"), "--json")
+    assert json.loads(put.stdout)["size_bytes"] == 11
+    listed = await cli("run", "artifacts", "list", run_id, "--json", "--prefix", "a/")
+    assert [each["key"] for each in json.loads(listed.stdout)] == ["a/b.bin"]
+    shown = await cli("run", "artifacts", "list", run_id)
+    assert "a/b.bin" in shown.stdout
+    assert (await cli("run", "artifacts", "get", run_id, "a/b.bin")).stdout_bytes == b"\x00some bytes"
+    written = await cli("run", "artifacts", "get", run_id, "a/b.bin", "-o", str(tmp_path / "down"))
+    assert written.exit_code == ExitCode.OK
+    assert (tmp_path / "down").read_bytes() == b"\x00some bytes"
+    assert "deleted" in (await cli("run", "artifacts", "delete", run_id, "a/b.bin")).stdout
+    assert "no artifact" in (await cli("run", "artifacts", "delete", run_id, "a/b.bin")).stderr
+    missing = await cli("run", "artifacts", "get", run_id, "a/b.bin")
+    assert missing.exit_code == ExitCode.REFUSED
+    hostile = await cli("run", "artifacts", "put", run_id, "../b", str(tmp_path / "up"))
+    assert hostile.exit_code == ExitCode.REFUSED

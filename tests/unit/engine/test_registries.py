@@ -42,7 +42,7 @@ def test_every_event_has_a_publisher_or_is_internal() -> None:
 
 
 def test_every_command_has_a_handler() -> None:
-    assert commands_declared() == set(kernel.HANDLERS) | {commands.FlushOutbox}
+    assert commands_declared() == set(kernel.HANDLERS) | {commands.FlushOutbox, commands.ExtendLeases}
 
 
 def test_tables_name_events_and_states_that_exist() -> None:
