@@ -17,7 +17,13 @@ LAZY_COMMANDS = {
     "workers": LazyCommand("stageline_cli.commands.workers:workers", "List the workers that are connected."),
     "events": LazyCommand(
         "stageline_cli.commands.events:events",
-        "List and replay events that could not be delivered to a sink.",
+        "Follow the events of all runs; list and replay what could not be delivered.",
+    ),
+    "dlq": LazyCommand(
+        "stageline_cli.commands.dlq:dlq", "List, replay and skip events that a plugin gave up on."
+    ),
+    "maintenance": LazyCommand(
+        "stageline_cli.commands.maintenance:maintenance", "Do by hand what a server does by its timers."
     ),
     "workflow": LazyCommand(
         "stageline_cli.commands.workflow:workflow", "List and show registered workflows."

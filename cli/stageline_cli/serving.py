@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from stageline_server.settings import Settings
 
 
+def _joined(_context: click.Context, _option: click.Parameter, targets: tuple[str, ...]) -> str | None:
+    return ",".join(targets) or None
+
+
+plugin_option = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    callback=_joined,
+    metavar="MODULE:OBJECT",
+    help="A plugin to give events to; may be repeated. See docs/plugins.md. [env: STAGELINE_PLUGINS]",
+)
+
+
 def read_settings(**overrides: Any) -> "Settings":
     """Reads the settings, and sets the log up as they say.
 
@@ -58,10 +72,11 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
         port_hint: What to do when its address is taken.
 
     Raises:
-        CommandError: It could not begin, or could not go on. Exit code START_FAILED.
+        CommandError: It could not begin, or could not go on. Exit code START_FAILED; USAGE where a plugin is wrong.
         click.exceptions.Exit: A signal ended it before it was done. Exit code INTERRUPTED.
     """
     from stageline_engine.errors import StorageUnavailableError
+    from stageline_engine.plugins import PluginError
     from stageline_server.app import ListenError
     from stageline_server.embedded import EmbeddedPostgresError
     from stageline_server.schema import SchemaError
@@ -71,6 +86,8 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
         run(main)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    except PluginError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
     except ListenError as error:
         raise CommandError(f"{error}. {port_hint}", ExitCode.START_FAILED) from error
     except (StorageUnavailableError, SchemaError, EmbeddedPostgresError) as error:

@@ -20,9 +20,11 @@ from stageline_engine.handlers.maintenance import (
     claim_pending_runs,
     expire_deadlines,
     promote_jobs,
+    purge_history,
     reap_stale_leases,
     reap_stuck_runs,
     replay_dead_letters,
+    sequence_events,
 )
 from stageline_engine.handlers.outbox import flush_outbox
 from stageline_engine.handlers.report import report_jobs, report_progress
@@ -61,6 +63,8 @@ HANDLERS: Mapping[type, Handler] = {
     commands.ExpireDeadlines: expire_deadlines,
     commands.ReapStuckRuns: reap_stuck_runs,
     commands.ReplayDeadLetters: replay_dead_letters,
+    commands.SequenceEvents: sequence_events,
+    commands.PurgeHistory: purge_history,
     commands.RerunRun: rerun_runs,
     commands.ResumeStage: resume_stages,
     commands.AnnotateRun: annotate_runs,
@@ -93,7 +97,7 @@ class Kernel:
         registry: WorkflowRegistry,
         clock: Clock,
         ids: IdSource,
-        sink: EventSink | None = None,
+        sinks: Mapping[str, EventSink] | None = None,
         payloads: PayloadStore | None = None,
         *,
         sessions: SessionStore | None = None,
@@ -105,7 +109,8 @@ class Kernel:
             registry: Stored definitions; may cache, as they never change.
             clock: The one source of time.
             ids: The source of ids, secrets and chance.
-            sink: Where ``outbox.flush`` puts events; without one it leaves them unpublished.
+            sinks: The consumers of events by name, to which ``outbox.flush`` gives them; each has its own order, retries
+                and dead letters. A name must mean the same consumer on every server of a deployment.
             payloads: Where payloads over the inline limit go, and what references are looked up in; without it both are
                 refused.
             sessions: Whose leases ``lease.extend`` renews.
@@ -114,7 +119,7 @@ class Kernel:
         self._registry = registry
         self._clock = clock
         self._ids = ids
-        self._sink = sink
+        self._sinks = dict(sinks or {})
         self._payloads = payloads
         self._sessions = sessions
 
@@ -177,7 +182,7 @@ class Kernel:
         the sink works; ``ExtendLeases`` is a single write.
         """
         if isinstance(command, commands.FlushOutbox):
-            return await flush_outbox(command, self._persistence, self._sink, self._clock)
+            return await flush_outbox(command, self._persistence, self._sinks, self._clock)
         if isinstance(command, commands.ExtendLeases):
             return await extend_leases(command, self._sessions, self._clock)
         return (await self.dispatch_many([command])).results[0]

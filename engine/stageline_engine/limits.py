@@ -181,10 +181,6 @@ EMIT_BACKOFF_MAX = timedelta(minutes=5)
 """The wait after a sink's first refusal, doubled with each further one up to the longest: quick to notice a sink's
 return, gentle on one that is down."""
 
-EMIT_CLAIM = timedelta(minutes=1)
-"""How long a flusher may work on what it has claimed before another one may take it: longer than a sink's own time-out,
-short enough that a flusher's death delays its streams little."""
-
 TOPIC_LENGTH_MAX = 255
 MODEL_NAME_LENGTH_MAX = 255
 PROVIDER_LENGTH_MAX = 63
@@ -208,3 +204,15 @@ USAGE_PER_REQUEST_MAX = 1000
 
 USAGE_GROUPS_MAX = 1000
 """Groups in one sum of AI calls: more is a listing."""
+
+EMIT_STREAMS_MAX = 16
+"""Runs whose events one consumer is given side by side: enough to hide the latency of a network, few enough to be kind."""
+
+EMIT_TIME_LIMIT_MAX = timedelta(minutes=5)
+"""The longest that a consumer may take over one event. A server's death delays its claimed streams by some times that."""
+
+EVENT_PATTERNS_MAX = 50
+"""Patterns of event types that a consumer or a stream of events may name."""
+
+CONSUMER_KEPT = timedelta(days=7)
+"""How long events are kept for a plugin that no server has any more; then it is forgotten with what waits for it."""

@@ -45,6 +45,14 @@ class EventRow(Struct, frozen=True):
     causation_id: UUID
 
 
+class EventSource(Struct, frozen=True):
+    """Whose events they are: a run, its namespace and the name of its workflow."""
+
+    run_id: UUID
+    namespace: str
+    workflow_name: str
+
+
 class KeyRecord(Struct, frozen=True):
     """An idempotency key with the fingerprint of its request and the result of the work, as JSON."""
 

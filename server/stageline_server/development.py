@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stageline_server.app import check_free
 from stageline_server.embedded import EmbeddedPostgres
+from stageline_server.plugins import sinks_of
 from stageline_server.schema import migrate
 from stageline_server.serving import Ready, serve, stop_request
 from stageline_server.settings import Settings
@@ -26,13 +27,15 @@ async def serve_development(settings: Settings, ready: Ready) -> None:
     Raises:
         EmbeddedPostgresError: The database did not come up.
         ListenError: The address cannot be listened on.
+        PluginError: A plugin cannot be found, or breaks a rule.
     """
+    sinks = sinks_of(settings)
     with stop_request() as stop:
         check_free(settings.listen)
         keep_out_of_version_control(settings.data_dir)
         async with supervised_database(settings.data_dir / DATABASE_FOLDER) as dsn:
             await migrate(dsn)
-            async with postgres_ports(settings, dsn) as ports:
+            async with postgres_ports(settings, dsn, sinks) as ports:
                 await serve(settings, ports, ready, stop)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from stageline_server.app import Application
 from stageline_server.dispatch.ports import Ports
+from stageline_server.plugins import sinks_of
 from stageline_server.schema import check_schema, migrate
 from stageline_server.settings import Settings
 from stageline_server.stores import memory_ports, postgres_ports
@@ -98,11 +99,12 @@ async def serve_database(settings: Settings, ready: Ready, *, migrate_first: boo
         SchemaError: The schema is too old.
         StorageUnavailableError: The database cannot be reached.
         ListenError: The address cannot be listened on.
+        PluginError: A plugin cannot be found, or breaks a rule.
     """
-    dsn = settings.database_url.get_secret_value()
+    dsn, sinks = settings.database_url.get_secret_value(), sinks_of(settings)
     with stop_request() as stop:
         await (migrate(dsn) if migrate_first else check_schema(dsn))
-        async with postgres_ports(settings, dsn) as ports:
+        async with postgres_ports(settings, dsn, sinks) as ports:
             await serve(settings, ports, ready, stop)
 
 
@@ -113,7 +115,7 @@ async def serve_memory(settings: Settings, ready: Ready) -> None:
         ListenError: The address cannot be listened on.
     """
     with stop_request() as stop:
-        await serve(settings, memory_ports(), ready, stop)
+        await serve(settings, memory_ports(sinks_of(settings)), ready, stop)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -3,6 +3,7 @@
 ``docs/configuration.md`` is made from this file.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from stageline_engine import limits
 from stageline_engine.blob_keys import key_fault
 from stageline_engine.model.ai_call import ContentPolicy
-from stageline_server.dispatch.settings import PlaneSettings
+from stageline_server.dispatch.settings import RETENTION_DEFAULT, PlaneSettings
 
 PREFIX = "STAGELINE_"
 DEFAULT_PORT = 7460
@@ -154,6 +155,43 @@ class Settings(BaseSettings):
         description="What is kept of the prompts and responses of AI calls: `full` texts, only their `hash` and size, or "
         "`none`. A call may ask for less, never for more.",
     )
+    plugins: str = Field(
+        default="",
+        description="Plugins, as `module:attribute`, separated by commas; also the option `--plugin`, once for each. "
+        "See docs/plugins.md.",
+    )
+    webhook_url: str = Field(
+        default="",
+        description="Where to post every event, as JSON; the plugin `webhook`. See docs/plugins.md.",
+    )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Signs what is posted to `WEBHOOK_URL`, as standardwebhooks.com says. At least 16 bytes.",
+    )
+    events_file: str = Field(
+        default="",
+        description="A file to append every event to, as lines of JSON; `-` is standard output. The plugin `events-file`.",
+    )
+    run_retention: Seconds = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(days=3660),
+        description="How long ended runs are kept, with all that is theirs. 0 keeps them for ever.",
+    )
+    key_retention: Seconds = Field(
+        default=RETENTION_DEFAULT.keys or timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(days=3660),
+        description="How long a request id is remembered, so that a repeat gets the first answer. 0 is for ever; never "
+        "longer than `RUN_RETENTION`.",
+    )
+    event_log_retention: Seconds = Field(
+        default=RETENTION_DEFAULT.log or timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(days=3660),
+        description="How long a reader of all events may be away and still resume from its cursor. 0 is for ever; never "
+        "longer than `RUN_RETENTION`. The events of each run stay with the run.",
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -195,7 +233,17 @@ class Settings(BaseSettings):
             heartbeat_interval=self.heartbeat_interval,
             committers=self.committers,
             ai_contents=self.ai_contents,
+            retention=replace(
+                RETENTION_DEFAULT,
+                runs=self.run_retention or None,
+                keys=self.key_retention or None,
+                log=self.event_log_retention or None,
+            ),
         )
+
+    def plugin_targets(self) -> tuple[str, ...]:
+        """Returns what ``plugins`` names."""
+        return tuple(target for part in self.plugins.split(",") if (target := part.strip()))
 
 
 def load_settings(**overrides: Any) -> Settings:

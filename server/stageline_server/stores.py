@@ -1,6 +1,6 @@
 """Puts the ports together: on a PostgreSQL with a disk or a bucket for large bytes, or in memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from stageline_engine.adapters.disk import DiskBlobStore
@@ -18,7 +18,7 @@ from stageline_engine.adapters.postgres import (
     PostgresUsage,
 )
 from stageline_engine.adapters.system import SystemClock, SystemIds, SystemScheduler
-from stageline_engine.ports import BlobStore
+from stageline_engine.ports import BlobStore, EventSink
 from stageline_server.dispatch.ports import Ports
 from stageline_server.settings import PREFIX, Settings, SettingsError
 
@@ -26,12 +26,15 @@ BLOBS_FOLDER = "blobs"
 
 
 @asynccontextmanager
-async def postgres_ports(settings: Settings, dsn: str) -> AsyncIterator[Ports]:
+async def postgres_ports(
+    settings: Settings, dsn: str, sinks: Mapping[str, EventSink] | None = None
+) -> AsyncIterator[Ports]:
     """Opens the ports on a database, and closes its connections at the end.
 
     Args:
         settings: How many connections, how long to wait for one, and where large bytes go.
         dsn: The database, with its schema migrated.
+        sinks: The consumers of events by name.
 
     Raises:
         StorageUnavailableError: The database cannot be reached.
@@ -60,6 +63,7 @@ async def postgres_ports(settings: Settings, dsn: str) -> AsyncIterator[Ports]:
             clock=clock,
             scheduler=SystemScheduler(clock),
             ids=SystemIds(),
+            sinks=sinks or {},
         )
 
 
@@ -85,8 +89,8 @@ def blob_store(settings: Settings) -> BlobStore:
     )
 
 
-def memory_ports() -> Ports:
-    """Makes ports in memory: nothing outlives the process."""
+def memory_ports(sinks: Mapping[str, EventSink] | None = None) -> Ports:
+    """Makes ports in memory: nothing outlives the process. ``sinks`` are the consumers of events by name."""
     store, clock = MemoryStore(), SystemClock()
     return Ports(
         persistence=store.persistence,
@@ -101,4 +105,5 @@ def memory_ports() -> Ports:
         clock=clock,
         scheduler=SystemScheduler(clock),
         ids=SystemIds(),
+        sinks=sinks or {},
     )

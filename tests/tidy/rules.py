@@ -156,13 +156,14 @@ def sql_strings(source: str) -> list[str]:
 
 
 def protocol_methods(source: str) -> list[str]:
-    """Return the public method names of every Protocol class, in order."""
+    """Return the public method names of every Protocol class, in order; properties are left out."""
     return [
         member.name
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
         for member in node.body
         if isinstance(member, FunctionNode) and not member.name.startswith("_")
+        if "property" not in map(ast.unparse, member.decorator_list)
     ]
 
 

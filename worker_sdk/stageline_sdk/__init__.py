@@ -50,7 +50,6 @@ from stageline_sdk.one_shot import OneShotJob, OneShotResult
 from stageline_sdk.retry import RetryPolicy, StageTimeouts
 from stageline_sdk.runs import (
     Annotation,
-    DeadLetter,
     Event,
     Failure,
     LogLine,
@@ -61,7 +60,6 @@ from stageline_sdk.runs import (
     RunStatus,
     StageInfo,
     StageStatus,
-    WorkerSession,
 )
 from stageline_sdk.stage import Stage, stage
 from stageline_sdk.stage_ids import (
@@ -73,6 +71,7 @@ from stageline_sdk.stage_ids import (
 )
 from stageline_sdk.storage import AsyncStorage, Storage
 from stageline_sdk.suspension import StillWaiting, Suspended
+from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, WorkerSession, WorkerStages
 from stageline_sdk.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -111,6 +110,7 @@ __all__ = [
     "EmptyGroupError",
     "EmptyWorkflowError",
     "Event",
+    "EventBatch",
     "FailedPreconditionError",
     "Failure",
     "FieldViolation",
@@ -119,6 +119,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidStageIdError",
     "LogLine",
+    "MaintenanceTick",
     "MissingCheckError",
     "MissingOutputError",
     "NoConfig",
@@ -159,6 +160,7 @@ __all__ = [
     "UnsupportedError",
     "Worker",
     "WorkerSession",
+    "WorkerStages",
     "Workflow",
     "assert_valid_stage_id",
     "define_stage_ids",

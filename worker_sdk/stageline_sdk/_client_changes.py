@@ -1,16 +1,19 @@
-"""What a client may do to a run that exists: run it again, end a wait, read its notes."""
+"""What a client may do to a run that exists: run it again, end a wait, make and read notes."""
 
 import uuid
 from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
-from stageline.v1 import failure_pb2, run_service_pb2
+from stageline.v1 import annotation_pb2, failure_pb2, run_service_pb2
 from stageline_sdk._client_base import ClientBase
 from stageline_sdk._decode import decode_run
 from stageline_sdk._decode_upkeep import decode_annotation
+from stageline_sdk._payload import jsonable, jsonable_fields
 from stageline_sdk._wire import to_payload
 from stageline_sdk.runs import Annotation, Run
 
@@ -127,8 +130,68 @@ class RunChanges(ClientBase):
             request.output.CopyFrom(await self._payload(output))
         return decode_run((await self._call(self._runs.ResumeStage, request)).run)
 
-    async def annotations(
-        self, run_id: str, *, key_prefix: str = "", stage_id: str = ""
+    async def annotate_run(  # noqa: PLR0913 - what a note may say
+        self,
+        run_id: str,
+        key: str,
+        value: Any,
+        *,
+        details: Mapping[str, Any] | None = None,
+        scope: str = "",
+        scope_id: str = "",
+        actor: str = "",
+        emit_event: bool = False,
+        annotation_id: str | None = None,
+    ) -> bool:
+        """Make a note on a run, in whatever state it is, and return whether it is new.
+
+        Args:
+            run_id: The run.
+            key: A dotted lower-case name, such as `approval.approvers`; 1 to 255 characters.
+            value: What it says: anything that JSON can show, except None; at most 16 KiB.
+            details: More about it, at most 64 KiB.
+            scope: What it is about. Default: the run.
+            scope_id: Names that thing, where it is neither the run nor a stage.
+            actor: Who says it, as `kind:id` or `kind:id:version`, such as `user:jane`.
+            emit_event: Whether an event `annotation:created` tells of it.
+            annotation_id: Names the note: one that the run has already changes nothing, so that a call may be repeated.
+                Default: a new one.
+
+        Raises:
+            NotFoundError: There is no such run.
+            InvalidArgumentError: A field breaks its rule.
+            UnavailableError: The server could not be reached.
+        """
+        kind, _, rest = actor.partition(":")
+        name, _, version = rest.partition(":")
+        entry = annotation_pb2.AnnotationEntry(
+            annotation_id=annotation_id or str(uuid.uuid4()),
+            key=key,
+            value=to_json(jsonable(value)),
+            details=to_json(jsonable_fields(details)) if details else b"",
+            scope=scope,
+            scope_id=scope_id,
+            actor=annotation_pb2.Actor(kind=kind, id=name, version=version) if actor else None,
+            emit_event=emit_event,
+        )
+        request = run_service_pb2.AnnotateRunRequest(
+            namespace=self._namespace, run_id=run_id, annotations=[entry]
+        )
+        return bool((await self._call(self._runs.AnnotateRun, request)).new_annotation_ids)
+
+    async def annotations(  # noqa: PLR0913 - each a filter
+        self,
+        run_id: str,
+        *,
+        key_prefix: str = "",
+        stage_id: str = "",
+        scope: str = "",
+        scope_id: str = "",
+        actor_kind: str = "",
+        actor_id: str = "",
+        generation: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> AsyncGenerator[Annotation]:
         """Yield the notes on a run, the oldest first. Pages are fetched as needed.
 
@@ -136,14 +199,33 @@ class RunChanges(ClientBase):
             run_id: The run.
             key_prefix: Only notes whose key is this, or starts with this and a dot.
             stage_id: Only notes of this stage.
+            scope: Only notes of this scope.
+            scope_id: Only notes about the thing of this id in its scope.
+            actor_kind: Only notes by actors of this kind.
+            actor_id: Only notes by the actor of this id.
+            generation: Only notes of this generation of a stage.
+            since: Only notes that were made at this time or later.
+            until: Only notes that were made before this time.
 
         Raises:
             NotFoundError: There is no such run, or it has no such stage.
             UnavailableError: The server could not be reached.
         """
         request = run_service_pb2.ListAnnotationsRequest(
-            namespace=self._namespace, run_id=run_id, key_prefix=key_prefix, stage_id=stage_id
+            namespace=self._namespace,
+            run_id=run_id,
+            key_prefix=key_prefix,
+            stage_id=stage_id,
+            scope=scope,
+            scope_id=scope_id,
+            actor_kind=actor_kind,
+            actor_id=actor_id,
+            generation=generation,
         )
+        if since is not None:
+            request.since.FromDatetime(since)
+        if until is not None:
+            request.until.FromDatetime(until)
         while True:
             response = await self._call(self._runs.ListAnnotations, request)
             for message in response.annotations:

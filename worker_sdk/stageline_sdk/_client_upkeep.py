@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from stageline.v1 import (
     admin_service_pb2,
@@ -10,8 +11,9 @@ from stageline.v1 import (
     event_service_pb2_grpc,
 )
 from stageline_sdk._client_base import ClientBase
-from stageline_sdk._decode_upkeep import decode_dead_letter, decode_worker
-from stageline_sdk.runs import DeadLetter, WorkerSession
+from stageline_sdk._decode_upkeep import decode_dead_letter, decode_tick, decode_worker
+from stageline_sdk._event_stream import EventStream
+from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, WorkerSession
 
 
 class Upkeep(ClientBase):
@@ -59,13 +61,19 @@ class Upkeep(ClientBase):
                 return
 
     async def replay_dead_letters(
-        self, dead_letter_ids: Sequence[str] = (), *, plugin: str = "", request_id: str | None = None
+        self,
+        dead_letter_ids: Sequence[str] = (),
+        *,
+        plugin: str = "",
+        skip: bool = False,
+        request_id: str | None = None,
     ) -> int:
-        """Have events delivered again, and return how many. Give ids, or a plugin for all of its.
+        """Have events delivered again, or passed over, and return how many. Give ids, or a plugin for all of its.
 
         Args:
             dead_letter_ids: At most 1,000.
             plugin: All of this plugin.
+            skip: Pass over them for good, instead of trying them again: the later events of their runs go on.
             request_id: For your records and the server's. Default: a new one.
 
         Raises:
@@ -78,6 +86,7 @@ class Upkeep(ClientBase):
             request_id=request_id or str(uuid.uuid4()),
             dead_letter_ids=dead_letter_ids,
             plugin=plugin,
+            skip=skip,
         )
         count = 0
         while True:
@@ -86,3 +95,50 @@ class Upkeep(ClientBase):
             if not response.more:
                 return count
             request.request_id = str(uuid.uuid4())
+
+    async def stream_events(
+        self,
+        *,
+        cursor: bytes = b"",
+        from_now: bool = False,
+        types: Sequence[str] = (),
+        workflow_name: str = "",
+    ) -> AsyncGenerator[EventBatch]:
+        """Yield the events of all runs of the namespace, those that are kept first and then new ones live, for ever.
+
+        When the connection breaks, it goes on where it was. Keep the cursor of the last batch that you have dealt with, and
+        pass it to go on after a restart: nothing is missed. Events of one run come in their order.
+
+        Args:
+            cursor: Of the last batch that was dealt with. Default: from the oldest that is kept.
+            from_now: Only what is committed after the call; `cursor` is passed over.
+            types: Only these, each whole or with `*` at its end: `stage:*`. At most 50. Default: all.
+            workflow_name: Only of this workflow.
+
+        Raises:
+            InvalidArgumentError: The cursor is none, or events after it are not kept any more; then `metadata` of the error
+                has the `oldest_cursor`, in base64.
+            UnavailableError: The server could not be reached for as long as `outage_max`.
+        """
+        request = event_service_pb2.StreamEventsRequest(
+            namespace=self._namespace,
+            cursor=cursor,
+            from_now=from_now,
+            types=types,
+            workflow_name=workflow_name,
+        )
+        stream = EventStream(self._events, self._connection, self._outage_max)
+        async with aclosing(stream.batches(request)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def maintenance_tick(self) -> MaintenanceTick:
+        """Do now, once, what the server does by its timers, and return what was done.
+
+        Safe at any time and from several places at once. While `more` is true there is more to do at once.
+
+        Raises:
+            UnavailableError: The server could not be reached.
+        """
+        request = admin_service_pb2.MaintenanceTickRequest(request_id=str(uuid.uuid4()))
+        return decode_tick(await self._call(self._admin.MaintenanceTick, request))

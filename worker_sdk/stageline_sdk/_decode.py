@@ -80,6 +80,7 @@ def decode_log_line(message: run_pb2.LogEntry) -> LogLine:
     return LogLine(
         id=message.log_id,
         stage_id=message.stage_id,
+        generation=message.generation,
         attempt=message.attempt,
         level="INFO" if level == "UNSPECIFIED" else level,
         message=message.message,

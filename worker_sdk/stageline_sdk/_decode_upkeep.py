@@ -5,7 +5,8 @@ from pydantic_core import from_json
 from stageline.v1 import admin_service_pb2, annotation_pb2, event_service_pb2
 from stageline_sdk._decode import decode_event
 from stageline_sdk._wire import from_timestamp, json_object
-from stageline_sdk.runs import Annotation, DeadLetter, WorkerSession
+from stageline_sdk.runs import Annotation
+from stageline_sdk.upkeep import DeadLetter, MaintenanceTick, WorkerSession, WorkerStages
 
 
 def decode_annotation(message: annotation_pb2.Annotation) -> Annotation:
@@ -39,6 +40,14 @@ def decode_worker(message: admin_service_pb2.WorkerInfo) -> WorkerSession:
         server_id=message.server_id,
         draining=message.draining,
         connected_at=from_timestamp(message.connect_time),
+        stages=tuple(
+            WorkerStages(
+                workflow_name=each.workflow_name,
+                workflow_version=each.workflow_version,
+                stage_ids=tuple(each.stage_ids),
+            )
+            for each in message.stages
+        ),
         last_seen_at=from_timestamp(message.last_seen_time) if message.HasField("last_seen_time") else None,
     )
 
@@ -51,4 +60,21 @@ def decode_dead_letter(message: event_service_pb2.DeadLetter) -> DeadLetter:
         plugin=message.plugin,
         attempts=message.attempts,
         last_error=message.last_error,
+        at=from_timestamp(message.dead_time),
+    )
+
+
+def decode_tick(message: admin_service_pb2.MaintenanceTickResponse) -> MaintenanceTick:
+    """Return what a tick did."""
+    return MaintenanceTick(
+        reaped_leases=message.reaped_lease_count,
+        reaped_runs=message.reaped_run_count,
+        expired_stages=message.expired_stage_count,
+        promoted_jobs=message.promoted_job_count,
+        started_runs=message.started_run_count,
+        flushed_events=message.flushed_event_count,
+        refused_events=message.refused_event_count,
+        purged_runs=message.purged_run_count,
+        purged_records=message.purged_record_count,
+        more=message.more,
     )

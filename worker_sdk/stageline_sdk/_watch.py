@@ -14,8 +14,8 @@ from stageline_sdk._rpc_errors import api_error
 from stageline_sdk.errors import AbortedError, ApiError, DeadlineExceededError, UnavailableError
 from stageline_sdk.runs import Event
 
-_FIRST_WAIT = timedelta(milliseconds=100)
-_LONGEST_WAIT = timedelta(seconds=5)
+FIRST_WAIT = timedelta(milliseconds=100)
+LONGEST_WAIT = timedelta(seconds=5)
 
 
 class RunWatch:
@@ -49,7 +49,7 @@ class RunWatch:
             ApiError: The server refused, or could not be reached for as long as `outage_max`.
         """
         loop = asyncio.get_running_loop()
-        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         good_at = loop.time()
         while True:
             request = run_service_pb2.WatchRunRequest(
@@ -68,14 +68,14 @@ class RunWatch:
             except grpc.aio.AioRpcError as failure:
                 error = api_error(failure, self._connection.target)
                 wait_seconds = backoff.next_seconds()
-                if not _is_outage(error) or loop.time() + wait_seconds > good_at + self._outage_max_seconds:
+                if not is_outage(error) or loop.time() + wait_seconds > good_at + self._outage_max_seconds:
                     raise error from None
             finally:
                 call.cancel()
             await asyncio.sleep(wait_seconds)
 
 
-def _is_outage(error: ApiError) -> bool:
+def is_outage(error: ApiError) -> bool:
     """Whether the stream broke for a reason that passes. A slow reader is told LIMIT_EXCEEDED, and goes on likewise."""
     return (
         isinstance(error, UnavailableError | AbortedError | DeadlineExceededError)

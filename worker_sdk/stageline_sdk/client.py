@@ -31,6 +31,11 @@ AnyWorkflow = BuiltWorkflow[Any, Any]
 
 _PAGE_SIZE_MAX = 1000
 
+LOG_WAIT = timedelta(seconds=10)
+"""How long a server holds its answer back while a log that is followed has no new line."""
+
+LAST_LINES_WAIT = timedelta(seconds=1)
+
 
 class Client(RunArtifacts, RunChanges, Upkeep):
     """Speaks to a Stageline server, from asynchronous code. `SyncClient` is the same for scripts.
@@ -265,6 +270,7 @@ class Client(RunArtifacts, RunChanges, Upkeep):
         *,
         stage_id: str = "",
         level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "DEBUG",
+        follow: bool = False,
     ) -> AsyncIterator[LogLine]:
         """Yield what the stages of a run logged so far, in the order of storing.
 
@@ -272,6 +278,7 @@ class Client(RunArtifacts, RunChanges, Upkeep):
             run_id: The run.
             stage_id: Only lines of this stage.
             level: Only lines of this level or graver.
+            follow: Go on with new lines as they come, until the run has ended.
 
         Raises:
             NotFoundError: There is no such run, or it has no such stage.
@@ -283,13 +290,32 @@ class Client(RunArtifacts, RunChanges, Upkeep):
             stage_id=stage_id,
             level_min=run_pb2.LogLevel.Value(f"LOG_LEVEL_{level}"),
         )
+        has_ended = not follow
         while True:
+            async for line in self._log_lines(request):
+                yield line
+            if has_ended:
+                return
+            has_ended = await self._has_ended(run_id)
+            # The last lines of a run may be stored shortly after its end.
+            request.wait.FromTimedelta(LAST_LINES_WAIT if has_ended else LOG_WAIT)
+
+    async def _log_lines(self, request: run_service_pb2.ListRunLogsRequest) -> AsyncIterator[LogLine]:
+        """Yield what is stored after `after_log_id` of the request, which is moved on."""
+        more = True
+        while more:
             response = await self._call(self._runs.ListRunLogs, request)
+            request.after_log_id = max(response.last_log_id, request.after_log_id)
+            request.ClearField("wait")
             for entry in response.entries:
                 yield decode_log_line(entry)
-            request.page_token = response.next_page_token
-            if not request.page_token:
-                return
+            more = bool(response.next_page_token)
+
+    async def _has_ended(self, run_id: str) -> bool:
+        request = run_service_pb2.GetRunRequest(
+            namespace=self._namespace, run_id=run_id, view=run_pb2.RUN_VIEW_BASIC
+        )
+        return decode_run((await self._call(self._runs.GetRun, request)).run).status.has_ended
 
     async def list_workflows(self, name: str = "") -> AsyncIterator[RegisteredWorkflow]:
         """Yield the latest version of each workflow by name, without schemas; or every version of one workflow.

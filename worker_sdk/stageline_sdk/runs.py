@@ -194,6 +194,7 @@ class LogLine:
     Attributes:
         id: Unique in the run, grows in the order of storing.
         stage_id: The stage.
+        generation: Its generation: grows by one at each rerun.
         attempt: Its attempt.
         level: DEBUG, INFO, WARNING or ERROR.
         message: The line.
@@ -203,6 +204,7 @@ class LogLine:
 
     id: int
     stage_id: str
+    generation: int
     attempt: int
     level: str
     message: str
@@ -239,54 +241,6 @@ class Annotation:
     attempt: int
     actor: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSession:
-    """A worker that is connected.
-
-    Attributes:
-        session_id: Its session.
-        name: What it calls itself.
-        sdk: Its SDK with version and language.
-        slots: Jobs that it takes at a time.
-        held_jobs: Jobs that it holds now.
-        labels: As it told them.
-        server_id: The server that its stream is on.
-        draining: Whether it takes nothing new.
-        connected_at: When its session began, with a time zone.
-        last_seen_at: When it was last heard of; None where the server that answered does not know.
-    """
-
-    session_id: str
-    name: str
-    sdk: str
-    slots: int
-    held_jobs: int
-    labels: Mapping[str, str]
-    server_id: str
-    draining: bool
-    connected_at: datetime
-    last_seen_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """An event that could not be delivered, and that holds up the later ones of its run.
-
-    Attributes:
-        id: Names it for a replay.
-        event: The event.
-        plugin: What failed to take it.
-        attempts: Tries that were made.
-        last_error: What went wrong at the last one.
-    """
-
-    id: str
-    event: Event
-    plugin: str
-    attempts: int
-    last_error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

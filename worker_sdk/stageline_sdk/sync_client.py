@@ -97,6 +97,7 @@ class SyncClient:
     download_artifact = _blocking(Client.download_artifact)
     artifacts = _iterating(Client.artifacts)
     delete_artifact = _blocking(Client.delete_artifact)
+    annotate_run = _blocking(Client.annotate_run)
     annotations = _iterating(Client.annotations)
     watch_run = _iterating(Client.watch_run)
     wait_for_run = _blocking(Client.wait_for_run)
@@ -108,3 +109,5 @@ class SyncClient:
     list_workers = _iterating(Client.list_workers)
     list_dead_letters = _iterating(Client.list_dead_letters)
     replay_dead_letters = _blocking(Client.replay_dead_letters)
+    stream_events = _iterating(Client.stream_events)
+    maintenance_tick = _blocking(Client.maintenance_tick)

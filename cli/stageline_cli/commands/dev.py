@@ -5,7 +5,13 @@ from pathlib import Path
 import click
 
 from stageline_cli.failures import needs_server_extra
-from stageline_cli.serving import forget_ready_file, read_settings, run_server, write_ready_file
+from stageline_cli.serving import (
+    forget_ready_file,
+    plugin_option,
+    read_settings,
+    run_server,
+    write_ready_file,
+)
 
 DEFAULT_ADDRESS = "127.0.0.1:7460"
 EXAMPLE_WORKER = "examples.document_processor:worker"
@@ -20,6 +26,7 @@ EXAMPLE_WORKER = "examples.document_processor:worker"
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the database; made if missing. [env: STAGELINE_DATA_DIR; default: ./.stageline]",
 )
+@plugin_option
 @click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -30,7 +37,13 @@ EXAMPLE_WORKER = "examples.document_processor:worker"
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     help="How much goes to the log. [env: STAGELINE_LOG_LEVEL; default: INFO]",
 )
-def dev(port: int | None, data_dir: Path | None, ready_file: Path | None, log_level: str | None) -> None:
+def dev(
+    port: int | None,
+    data_dir: Path | None,
+    plugins: str | None,
+    ready_file: Path | None,
+    log_level: str | None,
+) -> None:
     """Start a server with its own database, for development.
 
     The database is a real PostgreSQL in a folder; it is kept from one start to the next. Ctrl-C lets workers finish
@@ -40,7 +53,9 @@ def dev(port: int | None, data_dir: Path | None, ready_file: Path | None, log_le
         from stageline_server.development import serve_development
 
     listen = None if port is None else f"127.0.0.1:{port}"
-    settings = read_settings(listen=listen, data_dir=data_dir, log_level=log_level and log_level.upper())
+    settings = read_settings(
+        listen=listen, data_dir=data_dir, plugins=plugins, log_level=log_level and log_level.upper()
+    )
 
     forget_ready_file(ready_file)
 

@@ -23,6 +23,7 @@ CHANGES = {
         "stageline_cli.commands.run_artifacts:artifacts",
         "List, get, put and delete what a run keeps by name.",
     ),
+    "annotate": LazyCommand("stageline_cli.commands.run_changes:annotate", "Make a note on a run."),
     "annotations": LazyCommand("stageline_cli.commands.run_changes:annotations", "Show the notes on a run."),
 }
 
@@ -210,14 +211,23 @@ def cancel(run_id: str, reason: str, as_json: bool, address: str | None, namespa
 @click.option(
     "--level", type=click.Choice(LEVELS, case_sensitive=False), default="DEBUG", help="This level or graver."
 )
+@click.option("--follow", "-f", is_flag=True, help="Go on with new lines, until the run has ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print each line as a line of JSON.")
 @target_options
-def logs(run_id: str, stage_id: str, level: Any, as_json: bool, address: str | None, namespace: str) -> None:
-    """Print what a run's stages logged so far."""
+def logs(
+    run_id: str,
+    stage_id: str,
+    level: Any,
+    follow: bool,
+    as_json: bool,
+    address: str | None,
+    namespace: str,
+) -> None:
+    """Print what a run's stages logged so far, or, with --follow, as it comes."""
     from stageline_cli.output import log_line_as_json, print_json_line
 
     async def read(client: Client) -> None:
-        async for line in client.list_logs(run_id, stage_id=stage_id, level=level.upper()):
+        async for line in client.list_logs(run_id, stage_id=stage_id, level=level.upper(), follow=follow):
             if as_json:
                 print_json_line(log_line_as_json(line))
             else:

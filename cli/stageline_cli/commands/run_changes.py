@@ -1,4 +1,4 @@
-"""`stageline run rerun`, `resume` and `annotations`: what happens to a run after its start."""
+"""`stageline run rerun`, `resume`, `annotate` and `annotations`: what happens to a run after its start."""
 
 from typing import Any
 
@@ -96,6 +96,39 @@ def resume(  # noqa: PLR0913, PLR0917 - one parameter for each option
         return await client.resume_stage(run_id, stage_id, token, **outcome)
 
     _tell(speak(Target(address, namespace), end_wait), as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id")
+@click.argument("key")
+@click.argument("value")
+@click.option("--details", type=JsonType(is_object=True), help="More about it, as a JSON object.")
+@click.option("--by", "actor", default="", help="Who says it, such as user:jane. [default: unsaid]")
+@click.option("--scope", default="", help="What it is about. [default: run]")
+@click.option("--scope-id", default="", help="Names that thing.")
+@click.option("--id", "annotation_id", help="Names the note: a repeat changes nothing. [default: a new one]")
+@click.option("--event", "emit_event", is_flag=True, help="Tell of it with an event annotation:created.")
+@target_options
+def annotate(run_id: str, key: str, value: str, address: str | None, namespace: str, **fields: Any) -> None:
+    """Make the note KEY: VALUE on a run. VALUE is JSON, or else taken as text.
+
+    \b
+    Examples:
+      stageline run annotate 0192f0c1-... approval.approvers '["jane", "joe"]' --by user:jane
+      stageline run annotate 0192f0c1-... decision.rationale "the cheaper one was good enough"
+    """  # noqa: D301 - click reads the control character
+    import json
+
+    try:
+        said = json.loads(value)
+    except ValueError:
+        said = value
+
+    async def note(client: Client) -> bool:
+        return await client.annotate_run(run_id, key, said, **fields)
+
+    is_new = speak(Target(address, namespace), note)
+    click.echo("noted" if is_new else "the run has this note already")
 
 
 @click.command()

@@ -7,6 +7,7 @@ import click
 from stageline_cli.failures import needs_server_extra
 from stageline_cli.serving import (
     forget_ready_file,
+    plugin_option,
     read_settings,
     require_database,
     run_server,
@@ -26,12 +27,15 @@ from stageline_cli.serving import (
     show_default=True,
     help="Where the state is. With memory all of it ends with the process; for trials only.",
 )
+@plugin_option
 @click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help='Write {"address", "pid"} as JSON to this file when the server is ready.',
 )
-def server(listen: str | None, migrate_first: bool, store: str, ready_file: Path | None) -> None:
+def server(
+    listen: str | None, migrate_first: bool, store: str, plugins: str | None, ready_file: Path | None
+) -> None:
     """Start a server on your PostgreSQL.
 
     The database is named by STAGELINE_DATABASE_URL; its schema is made and updated by `stageline migrate`. Several servers
@@ -41,7 +45,7 @@ def server(listen: str | None, migrate_first: bool, store: str, ready_file: Path
     with needs_server_extra("server"):
         from stageline_server.serving import serve_database, serve_memory
 
-    settings = read_settings(listen=listen)
+    settings = read_settings(listen=listen, plugins=plugins)
 
     forget_ready_file(ready_file)
 

@@ -1,7 +1,7 @@
 """Commands that keep the system going by itself, and their results."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from stageline_engine.commands.base import Command
@@ -69,21 +69,51 @@ class JobsPromoted:
 
 
 @dataclass(frozen=True, slots=True)
-class FlushOutbox(Command["OutboxFlushed"]):
-    """``outbox.flush``: give unpublished events to the sink, in order per run.
+class SequenceEvents(Command["EventsSequenced"]):
+    """``events.sequence``: give committed events their place in the log of all events, and each consumer its part.
 
-    No transaction is open while the sink works. A refused event is tried again after ``EMIT_BACKOFF_MIN``, doubled with each
-    refusal up to ``EMIT_BACKOFF_MAX``, and is dead-lettered after ``EMIT_TRIES_MAX``; meanwhile it holds up its own run only.
+    A repeat goes on with what is left. Servers take turns, so that places become visible in their order.
 
-    A repeat goes on with what is left. Several servers may flush at once: a run's stream is claimed for ``EMIT_CLAIM``.
-
-    Reached by ``AdminService.MaintenanceTick``, and by embedding the kernel with a sink.
+    Reached by the server's own timers, ``AdminService.MaintenanceTick``, and whoever reads ``EventService.StreamEvents``.
 
     Attributes:
-        limit: Events at most.
+        limit: Commits at most.
     """
 
     limit: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EventsSequenced:
+    """Result of ``SequenceEvents``.
+
+    Attributes:
+        commits: How many were taken; as many as the limit where there may be more.
+    """
+
+    commits: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlushOutbox(Command["OutboxFlushed"]):
+    """``outbox.flush``: give unpublished events to their consumers, in order per run, each apart from the others.
+
+    No transaction is open while a consumer works. A refused event is tried again after ``EMIT_BACKOFF_MIN``, doubled with each
+    refusal up to ``EMIT_BACKOFF_MAX``, and is dead-lettered after ``EMIT_TRIES_MAX``; meanwhile it holds up the same run's
+    later events for the same consumer, and nothing else.
+
+    A repeat goes on with what is left. Several servers may flush at once: a run's stream is claimed for twice the consumer's
+    time limit.
+
+    Reached by the server's own timers, ``AdminService.MaintenanceTick``, and by embedding the kernel with sinks.
+
+    Attributes:
+        limit: Events at most, for each consumer.
+        consumer: Only to this one; empty means to all that the kernel has a sink for.
+    """
+
+    limit: int = 500
+    consumer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +121,64 @@ class OutboxFlushed:
     """Result of ``FlushOutbox``.
 
     Attributes:
-        published: Events that the sink took.
-        failed: Runs whose stream is held up: the sink refused an event, which will be tried again.
+        published: Events that sinks took.
+        failed: Streams that are held up: a sink refused an event, which will be tried again.
         dead: Events that were dead-lettered in this call.
+        next_due_at: When there is something to flush again; None while there is nothing.
     """
 
     published: int
     failed: int = 0
     dead: int = 0
+    next_due_at: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeHistory(Command["HistoryPurged"]):
+    """``history.purge``: forget what is past keeping. None keeps something for ever.
+
+    A run stays while a consumer has not taken all of its events. What is locked is passed over.
+
+    A repeat goes on with what is left. Several servers may purge at once.
+
+    Reached by the server's own timers, and ``AdminService.MaintenanceTick``.
+
+    Attributes:
+        runs: Ended runs, with all that is theirs, this long after their end.
+        keys: Idempotency keys this long after their first call; never longer than their runs.
+        log: Entries of the log of all events; never longer than the runs that they tell of.
+        sessions: Ended sessions of workers.
+        consumers: Consumers that no server has had for this long, with what waits for them.
+        limit: Of each at most; of runs a tenth, since each has many rows.
+    """
+
+    runs: timedelta | None = None
+    keys: timedelta | None = None
+    log: timedelta | None = None
+    sessions: timedelta | None = None
+    consumers: timedelta | None = None
+    limit: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPurged:
+    """Result of ``PurgeHistory``.
+
+    Attributes:
+        run_ids: Runs that are gone.
+        keys: How many idempotency keys.
+        log: How many entries of the log.
+        sessions: How many sessions.
+        consumers: Names of forgotten consumers.
+        more: Whether a limit was reached: there may be more.
+    """
+
+    run_ids: tuple[UUID, ...] = ()
+    keys: int = 0
+    log: int = 0
+    sessions: int = 0
+    consumers: tuple[str, ...] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +288,14 @@ class ReplayDeadLetters(Command["DeadLettersReplayed"]):
     Reached by ``EventService.ReplayDeadLetters``; ``Client.replay_dead_letters``; ``stageline events replay``.
 
     Attributes:
-        run_ids: Runs whose streams to take up; empty means all.
-        skip: Passes over the dead-lettered event for good instead of trying it again.
+        letters: Dead letters, each (run id, consumer, sequence); empty means all. What is not dead any more is passed over.
+        consumer: Only of this consumer; empty means of any.
+        skip: Passes over the dead-lettered events for good instead of trying them again.
         limit: Streams at most.
     """
 
-    run_ids: tuple[UUID, ...] = ()
+    letters: tuple[tuple[UUID, str, int], ...] = ()
+    consumer: str = ""
     skip: bool = False
     limit: int = 100
 
@@ -223,7 +305,7 @@ class DeadLettersReplayed:
     """Result of ``ReplayDeadLetters``.
 
     Attributes:
-        run_ids: Runs whose streams go on.
+        letters: Those whose streams go on, as (run id, consumer, sequence).
     """
 
-    run_ids: tuple[UUID, ...]
+    letters: tuple[tuple[UUID, str, int], ...]

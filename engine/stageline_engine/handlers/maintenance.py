@@ -1,19 +1,24 @@
 """What keeps the system going by itself: stale leases, times that have come, runs that stand still."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from stageline_engine.commands import (
     ClaimPendingRuns,
     DeadLettersReplayed,
     DeadlinesExpired,
+    EventsSequenced,
     ExpireDeadlines,
+    HistoryPurged,
     JobsPromoted,
     PendingRunsClaimed,
     PromoteJobs,
+    PurgeHistory,
     ReapStaleLeases,
     ReapStuckRuns,
     ReplayDeadLetters,
+    SequenceEvents,
     StaleLeasesReaped,
     StuckRunsReaped,
 )
@@ -26,7 +31,7 @@ from stageline_engine.handlers.runs import repair
 from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageState
-from stageline_engine.ports import ALL_STAGES, LoadedRun
+from stageline_engine.ports import ALL_STAGES, DeadLetterKey, LoadedRun, PurgeBefore
 from stageline_engine.workspace import RunRecords
 
 
@@ -160,9 +165,51 @@ async def replay_dead_letters(
     batch: Batch, commands: Sequence[ReplayDeadLetters]
 ) -> list[DeadLettersReplayed]:
     """Lets dead-lettered events be published again, in order."""
-    return [
-        DeadLettersReplayed(
-            tuple(await batch.work.revive_outbox(command.run_ids, skip=command.skip, limit=command.limit))
+    results = []
+    for command in commands:
+        letters = [DeadLetterKey(*letter) for letter in command.letters]
+        revived = await batch.work.revive_outbox(
+            letters, consumer=command.consumer, skip=command.skip, limit=command.limit
         )
+        results.append(DeadLettersReplayed(tuple(revived)))
+    return results
+
+
+async def sequence_events(batch: Batch, commands: Sequence[SequenceEvents]) -> list[EventsSequenced]:
+    """Gives committed events their place in the log."""
+    return [
+        EventsSequenced(await batch.work.sequence_events(batch.space.now, command.limit))
         for command in commands
     ]
+
+
+async def purge_history(batch: Batch, commands: Sequence[PurgeHistory]) -> list[HistoryPurged]:
+    """Forgets what is past keeping."""
+    return [await _purge(batch, command) for command in commands]
+
+
+async def _purge(batch: Batch, command: PurgeHistory) -> HistoryPurged:
+    now, work, runs_max = batch.space.now, batch.work, max(command.limit // 10, 1)
+    run_ids: Sequence[UUID] = ()
+    consumers: Sequence[str] = ()
+    if command.runs is not None:
+        run_ids = await work.purge_runs(now - command.runs, runs_max)
+    if command.consumers is not None:
+        consumers = await work.forget_consumers(now - command.consumers)
+    purged = await work.purge_records(purge_before(command, now), command.limit)
+    more = len(run_ids) >= runs_max or command.limit in purged
+    return HistoryPurged(tuple(run_ids), *purged, tuple(consumers), more)
+
+
+def purge_before(command: PurgeHistory, now: datetime) -> PurgeBefore:
+    """Returns what is past keeping: nothing that names a run outlives the runs of its age."""
+    ages = {
+        "keys": _shorter(command.keys, command.runs),
+        "log": _shorter(command.log, command.runs),
+        "sessions": command.sessions,
+    }
+    return PurgeBefore(**{kind: None if age is None else now - age for kind, age in ages.items()})
+
+
+def _shorter(one: timedelta | None, other: timedelta | None) -> timedelta | None:
+    return min((age for age in (one, other) if age is not None), default=None)

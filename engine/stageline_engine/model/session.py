@@ -5,12 +5,21 @@ A worker that lives for one call has a session without a stream: whoever asks fo
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, field
 
 NO_SERVER = ""
 """The ``server_id`` of a session without a stream."""
+
+
+class SessionStages(NamedTuple):
+    """Stages of one workflow version that a worker can run; no ids means all of them."""
+
+    workflow_name: str
+    workflow_version: int
+    stage_ids: tuple[str, ...] = ()
 
 
 class SessionRow(Struct, frozen=True):
@@ -28,6 +37,7 @@ class SessionRow(Struct, frozen=True):
         expires_at: When its leases become stale unless it is heard of.
         ended_at: When it said goodbye or was given up; None while it lives.
         end_reason: Why, from the closed list of disconnect reasons.
+        stages: What it can run, as it said when the session began.
     """
 
     id: UUID
@@ -41,3 +51,4 @@ class SessionRow(Struct, frozen=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     ended_at: datetime | None = None
     end_reason: str = ""
+    stages: tuple[SessionStages, ...] = ()

@@ -11,19 +11,26 @@ from stageline_engine.ports.persistence import (
     ALL_STAGES,
     Claim,
     ClaimedJob,
+    DeadLetterKey,
     InputRequest,
     JobInputs,
     LoadedRun,
     OutboxBatch,
     OutboxSettlement,
     Persistence,
+    PurgeBefore,
+    Purged,
     Selection,
     UnitOfWork,
 )
 from stageline_engine.ports.queries import (
+    ENTRY_READ,
     AnnotationFilter,
     DeadLetter,
+    LogCursor,
+    LoggedEvent,
     LogLine,
+    LogPage,
     LogStore,
     RunDetails,
     RunFilter,
@@ -34,7 +41,7 @@ from stageline_engine.ports.queries import (
 from stageline_engine.ports.registry import WorkflowRegistry
 from stageline_engine.ports.scheduler import Scheduler
 from stageline_engine.ports.sessions import SessionStore
-from stageline_engine.ports.sink import EventSink
+from stageline_engine.ports.sink import EventRefusedError, EventSink
 from stageline_engine.ports.transport import Hint, JobTransport
 from stageline_engine.ports.usage import (
     BookedCall,
@@ -47,6 +54,7 @@ from stageline_engine.ports.usage import (
 
 __all__ = [
     "ALL_STAGES",
+    "ENTRY_READ",
     "AnnotationFilter",
     "BlobEntry",
     "BlobIndex",
@@ -56,6 +64,8 @@ __all__ = [
     "ClaimedJob",
     "Clock",
     "DeadLetter",
+    "DeadLetterKey",
+    "EventRefusedError",
     "EventSink",
     "Hint",
     "IdSource",
@@ -63,12 +73,17 @@ __all__ = [
     "JobInputs",
     "JobTransport",
     "LoadedRun",
+    "LogCursor",
     "LogLine",
+    "LogPage",
     "LogStore",
+    "LoggedEvent",
     "OutboxBatch",
     "OutboxSettlement",
     "Persistence",
     "PinnedRun",
+    "PurgeBefore",
+    "Purged",
     "RunDetails",
     "RunFilter",
     "RunPage",

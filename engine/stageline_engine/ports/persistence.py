@@ -17,7 +17,15 @@ from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
-from stageline_engine.records import ChangeSet, EventRow, JobKey, KeyRecord, ResumeToken, SuspendedState
+from stageline_engine.records import (
+    ChangeSet,
+    EventRow,
+    EventSource,
+    JobKey,
+    KeyRecord,
+    ResumeToken,
+    SuspendedState,
+)
 
 Selection = frozenset[int]
 """Numbers of the stages to load with a run."""
@@ -84,22 +92,27 @@ class JobInputs(Struct, frozen=True):
 class OutboxBatch:
     """Consecutive unpublished events of one run; ``tries`` is how often the first was refused."""
 
-    run_id: UUID
+    source: EventSource
     events: Sequence[EventRow]
     tries: int
+
+    @property
+    def run_id(self) -> UUID:
+        """The run."""
+        return self.source.run_id
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxSettlement:
-    """What became of a claimed stream.
+    """What became of a stream that a consumer's flusher had claimed.
 
     Attributes:
         run_id: The run.
         locked_until: As it was claimed: tells this claim from a later one.
-        published_up_to: Sequence of the last event that the sink has taken.
+        published_up_to: Sequence of the last event that the consumer has taken.
         tries: How often the event after it was refused in a row; 0 where it was not.
         next_try_at: The stream is not due before this time; None where it is due at once.
-        dead: The event after it is dead-lettered, which holds the stream until it is replayed.
+        dead_at: When the event after it was dead-lettered, which holds the stream until it is replayed; None: it was not.
         last_error: Why the sink refused, for a person; empty where it did not.
     """
 
@@ -108,8 +121,32 @@ class OutboxSettlement:
     published_up_to: int
     tries: int = 0
     next_try_at: datetime | None = None
-    dead: bool = False
+    dead_at: datetime | None = None
     last_error: str = ""
+
+
+class PurgeBefore(NamedTuple):
+    """Times before which something is past keeping; None keeps it."""
+
+    keys: datetime | None = None
+    log: datetime | None = None
+    sessions: datetime | None = None
+
+
+class Purged(NamedTuple):
+    """How many of each were deleted: idempotency keys, entries of the event log, ended sessions."""
+
+    keys: int = 0
+    log: int = 0
+    sessions: int = 0
+
+
+class DeadLetterKey(NamedTuple):
+    """Names a dead letter: the event that a consumer gave up on."""
+
+    run_id: UUID
+    consumer: str
+    sequence: int
 
 
 class UnitOfWork(Protocol):
@@ -199,16 +236,19 @@ class UnitOfWork(Protocol):
         """Returns those (namespace, AI call id) that are stored already; lock the runs that they are booked to first."""
         ...
 
-    async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
-        """Lets dead-lettered streams go on, of these runs (none: of any), passing over what is locked.
+    async def revive_outbox(
+        self, letters: Collection[DeadLetterKey], *, consumer: str = "", skip: bool, limit: int
+    ) -> Sequence[DeadLetterKey]:
+        """Lets dead-lettered streams go on, passing over what is locked.
 
         Args:
-            run_ids: Whose streams; empty means all.
+            letters: Which dead letters; empty means all. One that is not dead any more is passed over.
+            consumer: Only of this consumer; empty means of any.
             skip: Counts the refused event as published instead of trying it again.
             limit: Streams at most.
 
         Returns:
-            The runs whose streams go on.
+            The dead letters whose streams go on, by run and consumer.
         """
         ...
 
@@ -220,16 +260,42 @@ class UnitOfWork(Protocol):
         """
         ...
 
-    async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
-        """Takes streams of runs with unpublished events that are due, passing over what another flusher has.
+    async def keep_consumers(self, names: Collection[str], now: datetime) -> None:
+        """Notes that these consumers live: each is told of every event that gets its place in the log from now on."""
+        ...
 
-        The claim outlives the transaction, so that none is held while a sink works: no other flusher is given the
-        stream before ``locked_until``. A stream that waits for its next try, or is dead, is not due.
+    async def forget_consumers(self, seen_before: datetime) -> Sequence[str]:
+        """Removes consumers that were last kept before a time, with their streams, and returns their names."""
+        ...
+
+    async def sequence_events(self, now: datetime, limit: int) -> int:
+        """Gives committed events their place in the log, and each consumer its streams.
+
+        One transaction at a time does so, and others wait for it: places become visible in their order, so that a
+        reader's cursor misses nothing, in whatever order transactions commit.
 
         Args:
             now: The present time.
+            limit: Commits at most.
+
+        Returns:
+            How many commits were taken; fewer than the limit where none is left.
+        """
+        ...
+
+    async def claim_outbox(
+        self, consumer: str, now: datetime, limit: int, locked_until: datetime
+    ) -> Sequence[OutboxBatch]:
+        """Takes streams with events for a consumer that are due, passing over what another flusher has.
+
+        The claim outlives the transaction, so that none is held while a consumer works: no other flusher is given the
+        stream before ``locked_until``. A stream that waits for its next try, or is dead, is not due.
+
+        Args:
+            consumer: Whose streams.
+            now: The present time.
             limit: Events in all, at least one.
-            locked_until: When the claim lapses; with the run it names the claim.
+            locked_until: When the claim lapses; with run and consumer it names the claim.
 
         Returns:
             For each stream its next events without a gap. The streams that have waited longest come first, since
@@ -237,8 +303,26 @@ class UnitOfWork(Protocol):
         """
         ...
 
-    async def settle_outbox(self, settlements: Sequence[OutboxSettlement]) -> None:
+    async def next_outbox_due(self, consumer: str, locked_until: datetime) -> datetime | None:
+        """Returns when a stream of a consumer is due next, leaving out what was claimed until this very time."""
+        ...
+
+    async def settle_outbox(self, consumer: str, settlements: Sequence[OutboxSettlement]) -> None:
         """Notes what became of claimed streams and frees them. A claim that has lapsed and was taken anew is passed over."""
+        ...
+
+    async def purge_runs(self, ended_before: datetime, limit: int) -> Sequence[UUID]:
+        """Deletes ended runs with all that is theirs, the longest ended first, passing over what is locked.
+
+        A run with events that a consumer has not taken stays until they are delivered or skipped.
+
+        Returns:
+            The runs that are gone.
+        """
+        ...
+
+    async def purge_records(self, before: PurgeBefore, limit: int) -> Purged:
+        """Deletes what is kept for a time only, each kind up to the limit, the oldest first."""
         ...
 
     async def commit(self, changes: ChangeSet, inputs: Sequence[InputRequest] = ()) -> Sequence[JobInputs]:

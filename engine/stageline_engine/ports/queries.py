@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
+from stageline_engine.ports.persistence import DeadLetterKey
 from stageline_engine.ports.usage import UsageSum
-from stageline_engine.records import AnnotationRecord, EventRow, RunPayload, StageResult
+from stageline_engine.records import AnnotationRecord, EventRow, EventSource, RunPayload, StageResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,46 @@ class AnnotationFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that no sink would take; it holds up its run's stream until it is replayed or skipped."""
+    """An event that a consumer would not take; it holds up its run's stream until it is replayed or skipped."""
 
+    consumer: str
+    source: EventSource
     event: EventRow
     tries: int
     last_error: str
+    dead_at: datetime
+
+    @property
+    def key(self) -> DeadLetterKey:
+        """Its name."""
+        return DeadLetterKey(self.event.run_id, self.consumer, self.event.sequence)
+
+
+ENTRY_READ = 2**63 - 1
+"""Sequence of a cursor behind the last event of its entry."""
+
+
+class LogCursor(NamedTuple):
+    """A place in the log of all events: all before it, and those of this entry up to the sequence, were read."""
+
+    position: int = 0
+    sequence: int = 0
+
+
+class LoggedEvent(NamedTuple):
+    """An event of the log with whose it is, and the position of its entry."""
+
+    source: EventSource
+    event: EventRow
+    position: int
+
+
+class LogPage(NamedTuple):
+    """Events in the order of the log; ``cursor`` follows what was read, also where nothing of it was the namespace's."""
+
+    events: Sequence[LoggedEvent]
+    cursor: LogCursor
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +171,7 @@ class LogLine:
     metadata: Mapping[str, Any]
     logged_at: datetime
     id: int = 0
+    generation: int = 0
 
 
 class RunQueries(Protocol):
@@ -161,9 +198,23 @@ class RunQueries(Protocol):
         ...
 
     async def list_dead_letters(
-        self, namespace: str, *, after: UUID | None = None, limit: int
+        self,
+        namespace: str,
+        *,
+        consumer: str = "",
+        run_id: UUID | None = None,
+        after: DeadLetterKey | None = None,
+        limit: int,
     ) -> Sequence[DeadLetter]:
-        """Returns dead-lettered events of a namespace, one for each stream that stands, by run, after a run."""
+        """Returns dead-lettered events of a namespace, one for each stream that stands, by run and consumer."""
+        ...
+
+    async def read_log(self, namespace: str, cursor: LogCursor, limit: int) -> LogPage:
+        """Returns events of a namespace that come after a place in the log. Those not yet sequenced are not in it."""
+        ...
+
+    async def log_bounds(self) -> tuple[int, int]:
+        """Returns the positions of the oldest and the newest entry of the log; 0 and 0 where it is empty."""
         ...
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:

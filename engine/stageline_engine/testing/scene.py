@@ -34,6 +34,9 @@ from stageline_engine.testing.clock import VirtualClock
 from stageline_engine.testing.definitions import digest_of
 from stageline_engine.testing.ids import SequentialIds
 
+SINK = "sink"
+"""The name of a scene's consumer of events."""
+
 SERVER = "server-1"
 """The server that a scene's sessions are on."""
 
@@ -80,12 +83,13 @@ class Scene:
         index = backend.blob_index
         self.payloads = PayloadStore(self.blobs, index, backend.registry, self.clock, self.ids)
         self.artifacts = ArtifactStore(self.blobs, index, self.clock, self.ids)
+        sinks = {SINK: sink} if sink else {}
         self.kernel = kernel_type(
             backend.persistence,
             backend.registry,
             self.clock,
             self.ids,
-            sink,
+            sinks,
             self.payloads,
             sessions=backend.sessions,
         )

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from uuid import UUID
 
 from stageline_engine.errors import ConcurrentChangeError, StorageUnavailableError
 from stageline_engine.ports import LogLine, LogStore
@@ -23,9 +24,10 @@ RETRY_PAUSE_SECONDS = 1.0
 class LogWriter(Background):
     """One task that stores lines in their order."""
 
-    def __init__(self, store: LogStore) -> None:
-        """Takes where to store them."""
+    def __init__(self, store: LogStore, stored: Callable[[Collection[UUID]], None] = lambda _: None) -> None:
+        """Takes where to store them, and what is told of which runs there are new ones."""
         super().__init__("log-writer")
+        self._stored = stored
         self._store = store
         self._waiting: list[LogLine] = []
         self._size = LINES_PER_WRITE_MAX
@@ -70,4 +72,5 @@ class LogWriter(Background):
                 return
             _log.exception("a log line of run %s could not be stored and is dropped", lines[0].run_id)
         del self._waiting[: len(lines)]
+        self._stored({line.run_id for line in lines})
         self._size = LINES_PER_WRITE_MAX

@@ -5,7 +5,7 @@ Several planes work on one database; they share nothing but it, and tell each ot
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -46,12 +46,14 @@ from stageline_server.dispatch.announcer import Announcer
 from stageline_server.dispatch.background import Background
 from stageline_server.dispatch.batcher import Batcher, Done
 from stageline_server.dispatch.due import CONTENTION_PAUSE_SECONDS, DueWork
+from stageline_server.dispatch.event_flow import EventFlow
 from stageline_server.dispatch.housekeeping import Housekeeping
 from stageline_server.dispatch.hub import WatchHub
 from stageline_server.dispatch.large_reports import LargeReports
 from stageline_server.dispatch.leaser import Leaser
 from stageline_server.dispatch.listener import Listener
 from stageline_server.dispatch.log_writer import LogWriter
+from stageline_server.dispatch.maintenance import Maintenance
 from stageline_server.dispatch.ports import Ports
 from stageline_server.dispatch.report_commits import ReportCommits
 from stageline_server.dispatch.sessions import LocalSession, Reservation, SessionTable
@@ -84,14 +86,16 @@ class ControlPlane:
             ports.registry,
             ports.clock,
             ports.ids,
+            ports.sinks,
             payloads=self.payloads,
             sessions=ports.sessions,
         )
         self._large_reports = LargeReports(self.payloads)
         self.hub: WatchHub[UUID] = WatchHub()
         self.queues: WatchHub[int] = WatchHub()
+        self.events = EventFlow(self.kernel, ports.clock, ports.scheduler, ports.sinks)
         self.sessions = SessionTable()
-        self.logs = LogWriter(ports.logs)
+        self.logs = LogWriter(ports.logs, self.hub.ring)
         self.draining = False
         self.leaser = Leaser(
             self.sessions, self._lease, batch_max=self.settings.batch_max, promised=self._reports_waiting
@@ -100,6 +104,7 @@ class ControlPlane:
         self._announcer = Announcer(ports.transport)
         self._alarm = Alarm(self._take_what_is_due, ports.clock, ports.scheduler, name="what is due")
         self.housekeeping = Housekeeping(self)
+        self.maintenance = Maintenance(self)
         self._listener = Listener(ports.transport, self._take)
         reports = ReportCommits(self._commit_reports_once, self._look_at_everything)
         self._creates = self._batcher("create", self._commit_leasing)
@@ -122,7 +127,8 @@ class ControlPlane:
     @property
     def _parts(self) -> list[Background]:
         """Everything that works by itself, in the order in which it starts and stops."""
-        slow = [*self.housekeeping.loops, self._alarm, self.leaser]
+        upkeep = [*self.housekeeping.loops, *self.maintenance.loops, *self.events.alarms.values()]
+        slow = [*upkeep, self._alarm, self.leaser]
         return [self._listener, *slow, *self._batchers, self._announcer, self.logs]
 
     @property
@@ -219,6 +225,11 @@ class ControlPlane:
         """Books an AI call of a worker, however long the database is away; ``done`` is called after the commit."""
         self._leased_usage.submit(command, done)
 
+    async def annotate_now(self, command: AnnotateRun) -> RunAnnotated | Rejection:
+        """Keeps annotations with the next batch, and waits for it; as ``create_run``, and each is kept once."""
+        result: RunAnnotated | Rejection = await self._annotations.call(command)
+        return result
+
     def report(self, command: ReportJob, done: Done[JobReportRecorded]) -> None:
         """Records a report with the next batch of its run's committer; ``done`` is called after the commit."""
         if unsettled(command) is None:
@@ -312,7 +323,7 @@ class ControlPlane:
             self._jobs_may_wait(effects.ready_routes)
         if effects.wake_at is not None:
             self._alarm.set_no_later_than(effects.wake_at)
-        self.hub.ring(effects.touched_runs)
+        self._told(effects.touched_runs)
         self._announcer.announce(effects, elsewhere)
 
     def _deliver(self, offer: JobOffer, session: LocalSession) -> None:
@@ -360,7 +371,13 @@ class ControlPlane:
         if hint.all_runs:
             self._look_at_everything()
         else:
-            self.hub.ring(hint.runs)
+            self._told(hint.runs)
+
+    def _told(self, run_ids: Collection[UUID]) -> None:
+        """Wakes whoever follows the events of these runs."""
+        if run_ids:
+            self.hub.ring(run_ids)
+            self.events.ring()
 
     def _jobs_may_wait(self, routes: Iterable[int]) -> None:
         self.leaser.jobs_may_wait(routes)
@@ -369,6 +386,7 @@ class ControlPlane:
     def _look_at_everything(self) -> None:
         """Makes up for hints and effects that were lost."""
         self.hub.ring_all()
+        self.events.ring()
         self.recheck()
 
     def recheck(self) -> None:

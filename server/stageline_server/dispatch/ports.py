@@ -1,11 +1,13 @@
 """The adapters that one server works with; ``app.py`` alone chooses them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from stageline_engine.ports import (
     BlobIndex,
     BlobStore,
     Clock,
+    EventSink,
     IdSource,
     JobTransport,
     LogStore,
@@ -20,7 +22,7 @@ from stageline_engine.ports import (
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One adapter for each port, all on the same state."""
+    """One adapter for each port, all on the same state; ``sinks`` are the consumers of events by name."""
 
     persistence: Persistence
     registry: WorkflowRegistry
@@ -34,3 +36,4 @@ class Ports:
     clock: Clock
     scheduler: Scheduler
     ids: IdSource
+    sinks: Mapping[str, EventSink] = field(default_factory=dict)

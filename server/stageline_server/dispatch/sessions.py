@@ -41,6 +41,7 @@ class LocalSession:
         self.outlet = outlet
         self.held: dict[UUID, LeaseReference] = {}
         self.attempts: dict[UUID, int] = {}
+        self.generations: dict[UUID, int] = {}
         self.draining = False
         self.last_heard: float = 0.0
         self._free = 0
@@ -74,6 +75,7 @@ class LocalSession:
         """Notes a job that was leased to this session and that its worker is about to be told of."""
         self.keep(offer.lease)
         self.attempts[offer.lease.lease_token] = offer.attempt
+        self.generations[offer.lease.lease_token] = offer.generation
         self._free -= 1
 
     def keep(self, lease: LeaseReference) -> None:
@@ -83,6 +85,7 @@ class LocalSession:
     def drop(self, lease_token: UUID) -> LeaseReference | None:
         """Forgets a lease. Its slot is free when the worker says so."""
         self.attempts.pop(lease_token, None)
+        self.generations.pop(lease_token, None)
         return self.held.pop(lease_token, None)
 
 

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from stageline_engine import limits
+from stageline_engine.commands import PurgeHistory
 from stageline_engine.model.ai_call import ContentPolicy
+
+RETENTION_DEFAULT = PurgeHistory(
+    keys=timedelta(days=7), log=timedelta(days=7), sessions=timedelta(days=7), consumers=limits.CONSUMER_KEPT
+)
+"""Runs stay for ever unless somebody says otherwise; what only serves retries and readers goes after a week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class PlaneSettings:
         batch_max: Commands in one transaction.
         recheck_interval: How often idle sessions are matched with the queue although no hint came: the net under lost hints.
         ai_contents: What is kept of the prompts and responses of AI calls; their makers may ask for less.
+        retention: What is forgotten at which age.
     """
 
     session_timeout: timedelta = limits.SESSION_TIMEOUT
@@ -30,6 +37,7 @@ class PlaneSettings:
     batch_max: int = limits.COMMANDS_PER_BATCH_MAX
     recheck_interval: timedelta = timedelta(seconds=15)
     ai_contents: ContentPolicy = ContentPolicy.HASH
+    retention: PurgeHistory = RETENTION_DEFAULT
 
     def __post_init__(self) -> None:
         """Checks that the numbers fit each other.

@@ -41,6 +41,7 @@ def log_message(line: LogLine, stage_id: str) -> run_pb2.LogEntry:
     return run_pb2.LogEntry(
         log_id=line.id,
         stage_id=stage_id,
+        generation=line.generation,
         attempt=line.attempt,
         level=log_level(line.level),
         message=line.message,

@@ -9,7 +9,6 @@ import grpc
 from stageline.v1 import admin_service_pb2 as messages
 from stageline.v1 import admin_service_pb2_grpc
 from stageline_engine import limits
-from stageline_engine.commands import FlushOutbox, ReapStaleLeases
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import answering, invalid_field
 from stageline_server.mapping.definitions import duration_of
@@ -63,19 +62,19 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         if len(request.request_id) > limits.REQUEST_ID_LENGTH_MAX:
             allowed = f"at most {limits.REQUEST_ID_LENGTH_MAX} characters"
             raise out_of_range("request_id", allowed, len(request.request_id))
-        plane = self._plane
-        reaped = await plane.housekeeping.reap()
-        due = await plane.due_work.step()
-        if due.again_at is not None:
-            plane.wake_at(due.again_at)
-        repaired = await plane.housekeeping.repair()
-        flushed = await plane.kernel.dispatch(FlushOutbox())
+        done = await self._plane.maintenance.tick()
+        purged = done.purged
         return messages.MaintenanceTickResponse(
-            reaped_lease_count=reaped.requeued + reaped.poisoned,
-            reaped_run_count=repaired.runs_settled + due.expired_runs,
-            expired_stage_count=due.expired_stages,
-            flushed_event_count=flushed.published,
-            more=due.more or len(reaped.sessions) == ReapStaleLeases().limit,
+            reaped_lease_count=done.reaped_leases,
+            reaped_run_count=done.settled_runs,
+            expired_stage_count=done.expired_stages,
+            flushed_event_count=done.published,
+            more=done.more,
+            refused_event_count=done.refused,
+            promoted_job_count=done.promoted_jobs,
+            started_run_count=done.started_runs,
+            purged_run_count=len(purged.run_ids),
+            purged_record_count=purged.keys + purged.log + purged.sessions,
         )
 
 

@@ -32,7 +32,7 @@ from stageline_server.mapping.to_commands import (
     run_filter,
 )
 from stageline_server.mapping.to_protos import event_message
-from stageline_server.services.run_annotations import RunAnnotationReader
+from stageline_server.services.run_annotations import RunAnnotations
 from stageline_server.services.run_changes import RunChanges
 from stageline_server.services.run_events import RunLog
 from stageline_server.services.run_logs import RunLogReader
@@ -50,8 +50,8 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         self._plane = plane
         self._queries = plane.ports.queries
         self._reader = RunReader(plane)
-        self._logs = RunLogReader(plane.ports, self._reader)
-        self._annotations = RunAnnotationReader(plane.ports, self._reader)
+        self._logs = RunLogReader(plane, self._reader, shutdown)
+        self._annotations = RunAnnotations(plane, self._reader)
         self._changes = RunChanges(plane, self._reader)
         self._shutdown = shutdown
 
@@ -187,6 +187,13 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
     ) -> messages.ResumeStageResponse:
         """Ends the wait of a suspended stage from outside."""
         return messages.ResumeStageResponse(run=await self._changes.resume(request))
+
+    @answering
+    async def AnnotateRun(
+        self, request: messages.AnnotateRunRequest, context: Context
+    ) -> messages.AnnotateRunResponse:
+        """Keeps remarks about a run."""
+        return await self._annotations.annotate(request)
 
     @answering
     async def ListAnnotations(

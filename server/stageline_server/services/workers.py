@@ -48,6 +48,14 @@ class WorkerReader:
             identity=session_pb2.WorkerIdentity(
                 name=row.worker_name, sdk_name=name, sdk_version=version, runtime=runtime
             ),
+            stages=[
+                session_pb2.WorkerStages(
+                    workflow_name=each.workflow_name,
+                    workflow_version=each.workflow_version,
+                    stage_ids=each.stage_ids,
+                )
+                for each in row.stages
+            ],
             slots=row.slots,
             held_jobs=len(held),
             labels=dict(row.labels),

@@ -10,7 +10,7 @@ from stageline.v1 import error_pb2, session_pb2, worker_pb2
 from stageline_engine import limits
 from stageline_engine.commands import LeaseReference
 from stageline_engine.model.definition import RegisteredWorkflow
-from stageline_engine.model.session import NO_SERVER, SessionRow
+from stageline_engine.model.session import NO_SERVER, SessionRow, SessionStages
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError, error_detail
 from stageline_server.mapping.failures import cut
@@ -245,6 +245,11 @@ def _row(
             cut(key, limits.LABEL_KEY_LENGTH_MAX): cut(value, limits.LABEL_VALUE_LENGTH_MAX)
             for key, value in hello.labels.items()
         },
+        stages=tuple(
+            SessionStages(each.workflow_name, each.workflow_version, tuple(each.stage_ids))
+            for each in hello.stages
+            if _NAME.fullmatch(each.workflow_name)
+        ),
     )
 
 

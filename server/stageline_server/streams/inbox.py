@@ -245,7 +245,9 @@ class Inbox:
     def _logs(self, batch: worker_pb2.LogBatch) -> None:
         token = self._held_token(batch.lease_token)
         attempt = self._local.attempts.get(token.secret, 0)
-        self._plane.logs.add(to_log_lines(token, attempt, batch, self._plane.ports.clock.now()))
+        generation = self._local.generations.get(token.secret, 0)
+        lines = to_log_lines(token, attempt, batch, self._plane.ports.clock.now())
+        self._plane.logs.add([replace(line, generation=generation) for line in lines])
 
     def _directive_done(self, done: worker_pb2.DirectiveDone) -> None:
         """Local work has ended. Where nobody had told it to, the job is handed on: its worker does not do it any more."""

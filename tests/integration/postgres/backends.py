@@ -24,7 +24,7 @@ from tests.support.fixtures import CreateDatabase
 def backend_on(database: PostgresDatabase) -> Backend:
     """Every port on one database, with an outbox."""
     return Backend(
-        PostgresPersistence(database, outbox=True),
+        PostgresPersistence(database),
         PostgresRegistry(database),
         PostgresQueries(database),
         PostgresLogs(database),

@@ -9,8 +9,10 @@ import pytest
 from stageline_engine.adapters.postgres.statements import (
     annotations,
     changes,
+    event_log,
     jobs,
     outbox,
+    retention,
     runs,
     sessions,
     settings,
@@ -40,7 +42,14 @@ FILL = f"""
     UPDATE jobs SET state = 'LEASED', lease_token = gen_random_uuid(),
            session_id = (SELECT id FROM sessions WHERE ended_at IS NULL LIMIT 1) WHERE priority = 4;
     INSERT INTO events SELECT id, n, 'stage:started', '{{}}', {FILLED_AT}, id FROM (SELECT id FROM runs LIMIT 1000) AS run, generate_series(1, 6) AS n;
-    INSERT INTO outbox SELECT id, 3, 6, {FILLED_AT}, NULL, 0, false, '' FROM runs;
+    INSERT INTO outbox (run_id, consumer, published_sequence, pending_sequence, due_at, tries, dead, last_error)
+           SELECT id, 'sink', 3, 6, {FILLED_AT}, 0, false, '' FROM runs;
+    INSERT INTO event_log (run_id, first_sequence, last_sequence, logged_at) SELECT id, 1, 6, {FILLED_AT} FROM runs;
+    INSERT INTO event_commits (run_ids, sequences) SELECT ARRAY[id], ARRAY[1] FROM runs;
+    INSERT INTO event_consumers VALUES ('sink', {FILLED_AT}, {FILLED_AT});
+    INSERT INTO logs (run_id, stage_number, attempt, level, message, metadata, logged_at)
+           SELECT id, 1, 1, 'INFO', '', '{{}}', {FILLED_AT} FROM runs;
+    INSERT INTO idempotency_keys SELECT 'default', 'run.create', id::text, '', '{{}}', {FILLED_AT} FROM runs;
     INSERT INTO suspended_states SELECT id, 2, 0, '{{}}' FROM runs;
     INSERT INTO resume_tokens SELECT uuid_send(id), id, 2, 0, '', NULL, NULL FROM runs;
     INSERT INTO annotations SELECT id, 'n', 'key', '1', NULL, 'run', '', '', '', '', false, 0, 0, 0, {FILLED_AT} FROM runs;
@@ -92,6 +101,15 @@ STATEMENTS = {
     "read_keys": runs.READ_KEYS,
     "claim_outbox": outbox.CLAIM_OUTBOX,
     "settle_outbox": outbox.SETTLE_OUTBOX,
+    "next_due": outbox.NEXT_DUE,
+    "keep_consumers": event_log.KEEP_CONSUMERS,
+    "sequence_events": event_log.SEQUENCE_EVENTS,
+    "read_log": event_log.READ_LOG,
+    "log_bounds": event_log.LOG_BOUNDS,
+    "purge_runs": retention.PURGE_RUNS,
+    "purge_keys": retention.PURGE_KEYS,
+    "purge_sessions": retention.PURGE_SESSIONS,
+    "trim_log": retention.TRIM_LOG,
     "expire_sessions": sessions.EXPIRE_SESSIONS,
     "ended_holders": sessions.ENDED_HOLDERS,
     "held_leases": sessions.HELD_LEASES,
@@ -113,8 +131,8 @@ STATEMENTS = {
     "list_calls_of_run": usage.list_calls(("run_id",), after=False, with_contents=False),
     "sum_calls": usage.sum_calls(("topic_prefix",), tuple(UsageDimension)),
     "sum_of_run": usage.SUM_OF_RUN,
-    "report": changes.write_changes(REPORT, outbox=True, payloads=True, outputs=True, states=False),
-    "every_part": changes.write_changes(changes.PARTS, outbox=True, payloads=True, outputs=True, states=True),
+    "report": changes.write_changes(REPORT, payloads=True, outputs=True, states=False),
+    "every_part": changes.write_changes(changes.PARTS, payloads=True, outputs=True, states=True),
 }
 
 
@@ -128,6 +146,9 @@ INDEXES_OF_OPEN = {
     "list_calls_of_run": {"ix_ai_calls_of_run"},
     "sum_calls": {"ix_ai_calls_topic"},
     "sum_of_run": {"ix_ai_calls_of_run"},
+    "purge_runs": {"ix_runs_ended"},
+    "purge_keys": {"ix_idempotency_keys_age"},
+    "purge_sessions": {"ix_sessions_ended"},
 }
 ID = "gen_random_uuid()"
 QUEUE = {

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
-import pytest
 
 from stageline.v1 import admin_service_pb2, event_service_pb2, run_pb2, run_service_pb2
 from stageline.v1.event_service_pb2_grpc import EventServiceStub
@@ -101,7 +100,7 @@ async def test_where_nothing_is_dead_nothing_is_replayed(server: Server) -> None
     request = event_service_pb2.ReplayDeadLettersRequest
     replayed = await events.ReplayDeadLetters(request(plugin="sink"))
     assert (replayed.replayed_count, replayed.more) == (0, False)
-    unknown = "01920000-0000-7000-8000-000000000000.3"
+    unknown = "sink.01920000-0000-7000-8000-000000000000.3"
     for letter_id in (unknown, "x", "x" * 5000):
         answer = await refused(events.ReplayDeadLetters(request(dead_letter_ids=[letter_id])))
         assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "DEAD_LETTER_NOT_FOUND")
@@ -113,9 +112,6 @@ async def test_where_nothing_is_dead_nothing_is_replayed(server: Server) -> None
         assert (await refused(events.ReplayDeadLetters(wrong))).fields == ["dead_letter_ids"]
 
 
-# On PostgreSQL events are kept for a sink only where the server has one, which it cannot be given yet; the conformance
-# suites hold that adapter to the same.
-@pytest.mark.parametrize("ports", ["memory"], indirect=True)
 async def test_dead_letters_are_listed_and_replayed_by_id_and_all_together(server: Server) -> None:
     events = EventServiceStub(server.channel)
     await server.register(documents())
@@ -153,14 +149,19 @@ async def _give_up(server: Server) -> None:
     persistence, now = server.ports.persistence, server.ports.clock.now()
     until = now + timedelta(minutes=1)
     async with persistence.begin() as work:
-        claimed = await work.claim_outbox(now, 100, until)
+        await work.keep_consumers(["sink"], now)
+        await work.sequence_events(now, 100)
+        await work.commit(ChangeSet())
+    async with persistence.begin() as work:
+        claimed = await work.claim_outbox("sink", now, 100, until)
         await work.commit(ChangeSet())
     async with persistence.begin() as work:
         await work.settle_outbox(
+            "sink",
             [
-                OutboxSettlement(each.run_id, until, 0, tries=20, dead=True, last_error="it is away")
+                OutboxSettlement(each.run_id, until, 0, tries=20, dead_at=now, last_error="it is away")
                 for each in claimed
-            ]
+            ],
         )
         await work.commit(ChangeSet())
 

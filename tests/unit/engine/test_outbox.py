@@ -14,13 +14,14 @@ from stageline_engine.kernel import Kernel
 from stageline_engine.limits import (
     EMIT_BACKOFF_MAX,
     EMIT_BACKOFF_MIN,
-    EMIT_CLAIM,
     EMIT_TRIES_MAX,
     ERROR_MESSAGE_LENGTH_MAX,
 )
-from stageline_engine.records import EventRow
+from stageline_engine.records import EventRow, EventSource
 from stageline_engine.testing import Backend, CollectingSink, Scene, workflow
 from stageline_engine.testing.simulation.unreliable import Loss, UnreliablePersistence
+
+LIMIT = CollectingSink().time_limit
 
 
 async def flush(scene: Scene, limit: int = 100) -> OutboxFlushed:
@@ -76,7 +77,7 @@ async def test_without_a_sink_nothing_is_touched() -> None:
     scene, sink = Scene(backend), CollectingSink()
     first, _ = await two_runs(scene)
     assert await flush(scene) == OutboxFlushed(published=0)
-    later = Kernel(store.persistence, store.registry, scene.clock, scene.ids, sink)
+    later = Kernel(store.persistence, store.registry, scene.clock, scene.ids, {"sink": sink})
     assert await later.dispatch(FlushOutbox()) == OutboxFlushed(published=4)
     assert told(sink, first) == [1, 2]
 
@@ -152,12 +153,14 @@ async def test_a_success_resets_the_count_of_tries(scene: Scene, sink: Collectin
 class WatchedSink:
     """Lets a test look at the world while a sink works."""
 
+    time_limit = LIMIT
+
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.entered, self.let_go = asyncio.Event(), asyncio.Event()
         self.taken: list[EventRow] = []
 
-    async def emit(self, events: Sequence[EventRow]) -> int:
+    async def emit(self, source: EventSource, events: Sequence[EventRow]) -> int:
         self.entered.set()
         await self.let_go.wait()
         self.taken += events
@@ -167,7 +170,7 @@ class WatchedSink:
 async def test_no_transaction_is_open_while_the_sink_works(scene: Scene) -> None:
     first, _ = await two_runs(scene)
     sink, backend = WatchedSink(scene), scene.backend
-    kernel = Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, sink)
+    kernel = Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, {"sink": sink})
     flushing = asyncio.create_task(kernel.dispatch(FlushOutbox()))
     await sink.entered.wait()
     await scene.cancel(first)  # type: ignore[arg-type]
@@ -181,13 +184,13 @@ async def test_a_flusher_that_dies_leaves_its_streams_to_the_next_after_its_clai
     first, _ = await two_runs(scene)
     sink, backend = CollectingSink(), scene.backend
     persistence = UnreliablePersistence(backend.persistence)
-    kernel = Kernel(persistence, backend.registry, scene.clock, scene.ids, sink)
-    persistence.loss, persistence.commits_left = Loss.BEFORE_COMMIT, 1
+    kernel = Kernel(persistence, backend.registry, scene.clock, scene.ids, {"sink": sink})
+    persistence.loss, persistence.commits_left = Loss.BEFORE_COMMIT, 2  # it sequences and claims
     with pytest.raises(StorageUnavailableError):
         await kernel.dispatch(FlushOutbox())
     persistence.loss = None
     assert await kernel.dispatch(FlushOutbox()) == OutboxFlushed(published=0)
-    scene.clock.advance(EMIT_CLAIM)
+    scene.clock.advance(2 * LIMIT)
     assert await kernel.dispatch(FlushOutbox()) == OutboxFlushed(published=4)
     assert told(sink, first) == [1, 2, 1, 2]
 
@@ -196,12 +199,12 @@ async def test_a_flusher_that_is_too_slow_leaves_the_rest_alone(scene: Scene) ->
     await two_runs(scene)
 
     class SlowSink(CollectingSink):
-        async def emit(self, events: Sequence[EventRow]) -> int:
-            scene.clock.advance(EMIT_CLAIM)
-            return await super().emit(events)
+        async def emit(self, source: EventSource, events: Sequence[EventRow]) -> int:
+            scene.clock.advance(2 * LIMIT)
+            return await super().emit(source, events)
 
     sink, backend = SlowSink(), scene.backend
-    kernel = Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, sink)
+    kernel = Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, {"sink": sink})
     assert await kernel.dispatch(FlushOutbox()) == OutboxFlushed(published=2)
     assert len(sink.taken) == 2
     assert await kernel.dispatch(FlushOutbox()) == OutboxFlushed(published=2)
@@ -212,11 +215,13 @@ async def test_a_sink_that_miscounts_breaks_nothing(scene: Scene, answer: int) -
     await two_runs(scene)
 
     class Miscounting:
-        async def emit(self, events: Sequence[EventRow]) -> int:
+        time_limit = LIMIT
+
+        async def emit(self, source: EventSource, events: Sequence[EventRow]) -> int:
             return answer
 
     backend = scene.backend
-    kernel = Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, Miscounting())
+    kernel = Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, {"sink": Miscounting()})
     expected = OutboxFlushed(published=4) if answer > 0 else OutboxFlushed(published=0, failed=2)
     assert await kernel.dispatch(FlushOutbox()) == expected
 
@@ -235,13 +240,15 @@ async def test_the_reason_of_a_refusal_is_kept_within_its_limit() -> None:
     )
 
     class Failing:
-        async def emit(self, events: Sequence[EventRow]) -> int:
+        time_limit = LIMIT
+
+        async def emit(self, source: EventSource, events: Sequence[EventRow]) -> int:
             raise OSError("down \0 " + "x" * ERROR_MESSAGE_LENGTH_MAX)
 
     scene = Scene(backend, sink=Failing())
     first, _ = await two_runs(scene)
     await flush(scene)
-    kept = store.persistence._state.streams[first].last_error  # type: ignore[index]
+    kept = store.persistence._state.streams[first, "sink"].last_error  # type: ignore[index]
     assert kept.startswith("OSError: down")
     assert "\0" not in kept
     assert len(kept) == ERROR_MESSAGE_LENGTH_MAX

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from stageline_engine.blobs import put_bytes
+from stageline_engine.limits import CONSUMER_KEPT
 from stageline_server.dispatch.settings import PlaneSettings
 from stageline_server.settings import Settings, SettingsError, load_settings
 from stageline_server.stores import blob_store
@@ -22,6 +23,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_defaults_are_those_of_the_plane() -> None:
     assert load_settings().plane_settings() == PlaneSettings()
+
+
+def test_runs_are_kept_for_ever_unless_somebody_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().plane_settings().retention.runs is None
+    monkeypatch.setenv("STAGELINE_RUN_RETENTION", "P30D")
+    monkeypatch.setenv("STAGELINE_KEY_RETENTION", "0")
+    retention = load_settings().plane_settings().retention
+    assert (retention.runs, retention.keys, retention.consumers) == (timedelta(days=30), None, CONSUMER_KEPT)
 
 
 def test_the_environment_is_read_and_options_go_over_it(monkeypatch: pytest.MonkeyPatch) -> None:

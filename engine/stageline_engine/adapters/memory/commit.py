@@ -99,8 +99,7 @@ def write(state: MemoryState, changes: ChangeSet) -> None:
         state.payloads[run_id] = replace(state.payloads[run_id], config=config)
     _write_holds(state, changes)
     _write_ledger(state, changes)
-    for event in changes.events:
-        state.add_event(event)
+    state.add_events(changes.events)
     for key in changes.keys:
         state.keys[key.namespace, key.command, key.key] = key
 

@@ -1,5 +1,6 @@
 """Log lines of stages."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -17,7 +18,8 @@ class MemoryLogStore:
 
     async def append(self, lines: Sequence[LogLine]) -> None:
         """Stores lines, all or none."""
-        first = len(self._state.logs) + 1
+        first = self._state.log_lines_count + 1
+        self._state.log_lines_count += len(lines)
         self._state.logs += [
             replace(line, id=number, metadata=dict(line.metadata)) for number, line in enumerate(lines, first)
         ]
@@ -31,7 +33,7 @@ class MemoryLogStore:
             return []
         found = [
             line
-            for line in self._state.logs[max(after_id, 0) :]
+            for line in self._state.logs[bisect_right(self._state.logs, after_id, key=lambda line: line.id) :]
             if line.run_id == run_id and stage_number in (0, line.stage_number)
         ]
         return found[:limit]

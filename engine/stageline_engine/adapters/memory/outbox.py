@@ -1,81 +1,150 @@
-"""The outbox: which streams are due, and what a flusher's transaction makes of them."""
+"""The event log, and which streams of which consumers are due. What changes is worked out at the commit of a transaction."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from uuid import UUID
 
-from stageline_engine.adapters.memory.state import MemoryState, OutboxStream
-from stageline_engine.ports import OutboxBatch, OutboxSettlement
+from stageline_engine.adapters.memory.state import LogEntry, MemoryState, OutboxStream, StreamKey
+from stageline_engine.ports import (
+    ENTRY_READ,
+    DeadLetterKey,
+    LogCursor,
+    LoggedEvent,
+    LogPage,
+    OutboxBatch,
+    OutboxSettlement,
+)
+from stageline_engine.records import EventRow, EventSource
 
 
-@dataclass(slots=True)
-class OutboxChanges:
-    """Claims and settlements of one transaction. They are worked out at its commit, on the streams as they are then."""
-
-    claims: dict[UUID, datetime] = field(default_factory=dict)
-    settlements: list[OutboxSettlement] = field(default_factory=list)
-    revived: dict[UUID, bool] = field(default_factory=dict)
-
-    def publish(self, state: MemoryState) -> None:
-        """Writes them."""
-        for run_id, locked_until in self.claims.items():
-            state.streams[run_id] = replace(state.streams[run_id], locked_until=locked_until)
-        for settlement in self.settlements:
-            _settle(state, settlement)
-        for run_id, skip in self.revived.items():
-            _revive(state, run_id, skip=skip)
+def source_of(state: MemoryState, run_id: UUID) -> EventSource:
+    """Returns whose a run's events are."""
+    run = state.runs[run_id]
+    return EventSource(run_id, run.namespace, run.workflow_name)
 
 
-def _revive(state: MemoryState, run_id: UUID, *, skip: bool) -> None:
-    stream = state.streams.get(run_id)
-    if stream is None or not stream.dead:
-        return
-    if skip:
-        state.published[run_id] = state.published.get(run_id, 0) + 1
-    if state.published.get(run_id, 0) == len(state.events[run_id]):
-        del state.streams[run_id]
-    else:
-        state.streams[run_id] = OutboxStream()
+def sequence(state: MemoryState, now: datetime, count: int) -> None:
+    """Gives the oldest commits their places in the log, and each consumer its streams."""
+    taken, state.commits = state.commits[:count], state.commits[count:]
+    for commit in taken:
+        parts: dict[UUID, list[int]] = {}
+        for run_id, number in commit:
+            parts.setdefault(run_id, []).append(number)
+        for run_id, numbers in sorted(parts.items()):
+            state.log_position += 1
+            state.log.append(LogEntry(state.log_position, run_id, min(numbers), max(numbers), now))
+            for consumer in state.consumers:
+                _spread(state, (run_id, consumer), min(numbers), max(numbers))
 
 
-def _settle(state: MemoryState, settlement: OutboxSettlement) -> None:
-    stream = state.streams.get(settlement.run_id)
+def _spread(state: MemoryState, key: StreamKey, first: int, last: int) -> None:
+    if key[0] not in state.runs:
+        return  # purged meanwhile
+    stream = state.streams.setdefault(key, OutboxStream(published=first - 1))
+    stream.pending = last
+
+
+def due_runs(state: MemoryState, consumer: str, now: datetime) -> Iterator[UUID]:
+    """Yields the runs whose stream to a consumer is due, the one that has waited longest first."""
+    waiting = [
+        (_due_at(state, run_id, stream), run_id)
+        for (run_id, name), stream in state.streams.items()
+        if name == consumer and stream.dead_at is None
+    ]
+    return (run_id for due_at, run_id in sorted(waiting) if due_at <= now)
+
+
+def next_due(state: MemoryState, consumer: str, locked_until: datetime) -> datetime | None:
+    """Returns when a stream is due next, apart from those of one claim."""
+    times = [
+        _due_at(state, run_id, stream)
+        for (run_id, name), stream in state.streams.items()
+        if name == consumer and stream.dead_at is None and stream.locked_until != locked_until
+    ]
+    return min(times, default=None)
+
+
+def _due_at(state: MemoryState, run_id: UUID, stream: OutboxStream) -> datetime:
+    """When its claim lapses, its next try is due, or its first unpublished event happened."""
+    return stream.locked_until or stream.next_try_at or state.events[run_id][stream.published].occurred_at
+
+
+def next_batch(state: MemoryState, key: StreamKey, limit: int) -> OutboxBatch:
+    """Returns a stream's next unpublished events."""
+    stream = state.streams[key]
+    events = state.events[key[0]][stream.published : stream.pending][:limit]
+    return OutboxBatch(source_of(state, key[0]), events, stream.tries)
+
+
+def settle(state: MemoryState, consumer: str, settlement: OutboxSettlement) -> None:
+    """Notes what became of a claimed stream."""
+    key = (settlement.run_id, consumer)
+    stream = state.streams.get(key)
     if stream is None or stream.locked_until != settlement.locked_until:
         return
-    state.published[settlement.run_id] = settlement.published_up_to
-    if settlement.published_up_to == len(state.events[settlement.run_id]):
-        del state.streams[settlement.run_id]
+    if settlement.published_up_to >= stream.pending:
+        del state.streams[key]
         return
-    state.streams[settlement.run_id] = OutboxStream(
+    state.streams[key] = OutboxStream(
+        published=settlement.published_up_to,
+        pending=stream.pending,
         tries=settlement.tries,
         next_try_at=settlement.next_try_at,
-        dead=settlement.dead,
+        dead_at=settlement.dead_at,
         last_error=settlement.last_error,
     )
 
 
-def due_runs(state: MemoryState, now: datetime) -> Iterator[UUID]:
-    """Yields the runs whose stream is due, the one that has waited longest first."""
-    waiting = [
-        (_waits_since(state, run_id, stream), run_id)
-        for run_id, stream in state.streams.items()
-        if not stream.dead
-        and (stream.next_try_at is None or stream.next_try_at <= now)
-        and (stream.locked_until is None or stream.locked_until <= now)
+def dead_letters(state: MemoryState) -> list[tuple[DeadLetterKey, OutboxStream]]:
+    """Returns the streams that stand, by run and consumer."""
+    return [
+        (DeadLetterKey(run_id, consumer, stream.published + 1), stream)
+        for (run_id, consumer), stream in sorted(state.streams.items(), key=lambda item: item[0])
+        if stream.dead_at is not None
     ]
-    return (run_id for _, run_id in sorted(waiting))
 
 
-def _waits_since(state: MemoryState, run_id: UUID, stream: OutboxStream) -> datetime:
-    """Since its claim lapsed, its next try was due, or its first unpublished event happened."""
-    first_unpublished = state.events[run_id][state.published.get(run_id, 0)]
-    return stream.locked_until or stream.next_try_at or first_unpublished.occurred_at
+def revive(state: MemoryState, letters: Iterable[DeadLetterKey], *, skip: bool) -> None:
+    """Lets streams that stand go on."""
+    for run_id, consumer, _ in letters:
+        stream = state.streams[run_id, consumer]
+        published = stream.published + skip
+        if published == stream.pending:
+            del state.streams[run_id, consumer]
+        else:
+            state.streams[run_id, consumer] = OutboxStream(published=published, pending=stream.pending)
 
 
-def next_batch(state: MemoryState, run_id: UUID, limit: int) -> OutboxBatch:
-    """Returns a run's next unpublished events."""
-    published = state.published.get(run_id, 0)
-    return OutboxBatch(
-        run_id, state.events[run_id][published : published + limit], state.streams[run_id].tries
-    )
+def forget(state: MemoryState, consumers: Collection[str]) -> None:
+    """Removes consumers with their streams."""
+    state.consumers = {name: seen for name, seen in state.consumers.items() if name not in consumers}
+    state.streams = {key: stream for key, stream in state.streams.items() if key[1] not in consumers}
+
+
+def read_log(state: MemoryState, namespace: str, cursor: LogCursor, limit: int) -> LogPage:
+    """Returns events of a namespace after a place in the log."""
+    found: list[tuple[LogEntry, EventRow | None]] = []
+    unread = [entry for entry in state.log if (entry.position, entry.last_sequence) > cursor]
+    for entry in unread[:limit]:
+        found += _read_entry(state, namespace, entry, cursor)
+    page = found[:limit]
+    if not page:
+        return LogPage([], cursor, more=False)
+    entry, last = page[-1]
+    more = len(page) == limit
+    after = LogCursor(entry.position, last.sequence if more and last else ENTRY_READ)
+    events = [
+        LoggedEvent(source_of(state, event.run_id), event, entry.position) for entry, event in page if event
+    ]
+    return LogPage(events, after, more)
+
+
+def _read_entry(
+    state: MemoryState, namespace: str, entry: LogEntry, cursor: LogCursor
+) -> list[tuple[LogEntry, EventRow | None]]:
+    run = state.runs.get(entry.run_id)
+    if run is None or run.namespace != namespace:
+        return [(entry, None)]
+    events = state.events[entry.run_id][entry.first_sequence - 1 : entry.last_sequence]
+    after = cursor.sequence if entry.position == cursor.position else 0
+    return [(entry, event) for event in events if event.sequence > after] or [(entry, None)]

@@ -5,13 +5,23 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from stageline_engine.adapters.memory import usage
+from stageline_engine.adapters.memory import outbox, usage
 from stageline_engine.adapters.memory.commit import output_of
-from stageline_engine.adapters.memory.state import MemoryState
+from stageline_engine.adapters.memory.state import MemoryState, OutboxStream
 from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
-from stageline_engine.ports import AnnotationFilter, DeadLetter, RunDetails, RunFilter, RunPage, StageDetails
+from stageline_engine.ports import (
+    AnnotationFilter,
+    DeadLetter,
+    DeadLetterKey,
+    LogCursor,
+    LogPage,
+    RunDetails,
+    RunFilter,
+    RunPage,
+    StageDetails,
+)
 from stageline_engine.records import AnnotationRecord, EventRow
 
 
@@ -99,15 +109,39 @@ class MemoryRunQueries:
         return [record for record in kept[start:] if which.matches(record)][:limit]
 
     async def list_dead_letters(
-        self, namespace: str, *, after: UUID | None = None, limit: int
+        self,
+        namespace: str,
+        *,
+        consumer: str = "",
+        run_id: UUID | None = None,
+        after: DeadLetterKey | None = None,
+        limit: int,
     ) -> Sequence[DeadLetter]:
-        """Returns dead-lettered events, by run."""
-        found = []
-        for run_id, stream in sorted(self._state.streams.items()):
-            if stream.dead and (after is None or run_id > after) and self._visible(namespace, run_id):
-                event = self._state.events[run_id][self._state.published.get(run_id, 0)]
-                found.append(DeadLetter(event, stream.tries, stream.last_error))
+        """Returns dead-lettered events, by run and consumer."""
+        found = [
+            self._dead_letter(key, stream)
+            for key, stream in outbox.dead_letters(self._state)
+            if consumer in ("", key.consumer)
+            and run_id in (None, key.run_id)
+            and (after is None or key[:2] > after[:2])
+            and self._visible(namespace, key.run_id)
+        ]
         return found[:limit]
+
+    def _dead_letter(self, key: DeadLetterKey, stream: OutboxStream) -> DeadLetter:
+        event = self._state.events[key.run_id][key.sequence - 1]
+        assert stream.dead_at is not None
+        source = outbox.source_of(self._state, key.run_id)
+        return DeadLetter(key.consumer, source, event, stream.tries, stream.last_error, stream.dead_at)
+
+    async def read_log(self, namespace: str, cursor: LogCursor, limit: int) -> LogPage:
+        """Returns events of a namespace that come after a place in the log."""
+        return outbox.read_log(self._state, namespace, cursor, limit)
+
+    async def log_bounds(self) -> tuple[int, int]:
+        """Returns the positions of the oldest and the newest entry of the log."""
+        log = self._state.log
+        return (log[0].position, log[-1].position) if log else (0, 0)
 
     def _visible(self, namespace: str, run_id: UUID) -> RunRow | None:
         """The run, unless it is another namespace's."""

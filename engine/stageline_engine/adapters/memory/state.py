@@ -3,7 +3,7 @@
 Nothing in here waits: each method is atomic on the event loop, as a statement is in a database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -32,15 +32,32 @@ KeyName = tuple[str, str, str]
 """(namespace, command, key) of an idempotency key."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxStream:
-    """Where the publishing of one run stands, while it has unpublished events."""
+StreamKey = tuple[UUID, str]
+"""(run id, consumer) of an outbox stream."""
 
+
+@dataclass(slots=True)
+class OutboxStream:
+    """How far one consumer has taken one run's events, while there are events for it."""
+
+    published: int
+    pending: int = 0
     tries: int = 0
     next_try_at: datetime | None = None
     locked_until: datetime | None = None
-    dead: bool = False
+    dead_at: datetime | None = None
     last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """The events that one transaction wrote of one run, at their place in the log of all events."""
+
+    position: int
+    run_id: UUID
+    first_sequence: int
+    last_sequence: int
+    logged_at: datetime
 
 
 class MemoryState:
@@ -59,8 +76,11 @@ class MemoryState:
         self.resume_tokens: dict[bytes, ResumeToken] = {}
         self.annotations: dict[UUID, dict[str, AnnotationRecord]] = {}
         self.events: dict[UUID, list[EventRow]] = {}
-        self.published: dict[UUID, int] = {}
-        self.streams: dict[UUID, OutboxStream] = {}
+        self.commits: list[list[tuple[UUID, int]]] = []
+        self.log: list[LogEntry] = []
+        self.log_position = 0
+        self.consumers: dict[str, datetime] = {}
+        self.streams: dict[StreamKey, OutboxStream] = {}
         self.keys: dict[KeyName, KeyRecord] = {}
         self.sessions: dict[UUID, SessionRow] = {}
         self.workflows: dict[tuple[str, str], list[RegisteredWorkflow]] = {}
@@ -72,6 +92,7 @@ class MemoryState:
         self.artifacts: dict[UUID, dict[str, ArtifactRow]] = {}
         self.ai_calls: dict[tuple[str, UUID], AiCallRow] = {}
         self.lost_leases: set[tuple[UUID, int, UUID | None]] = set()
+        self.log_lines_count = 0
 
     def put_job(self, job: JobRow) -> None:
         """Writes a job and keeps the queue of its route."""
@@ -99,7 +120,9 @@ class MemoryState:
         """Yields the jobs that a session holds."""
         return (job for job in self.jobs.values() if job.session_id == session_id)
 
-    def add_event(self, event: EventRow) -> None:
-        """Appends an event to its run's log and to what is to be published."""
-        self.events.setdefault(event.run_id, []).append(event)
-        self.streams.setdefault(event.run_id, OutboxStream())
+    def add_events(self, events: Sequence[EventRow]) -> None:
+        """Appends the events of one commit to their runs' logs, and to what waits for its place in the log of all."""
+        for event in events:
+            self.events.setdefault(event.run_id, []).append(event)
+        if events:
+            self.commits.append([(event.run_id, event.sequence) for event in events])

@@ -4,15 +4,16 @@ What a transaction writes before its commit (jobs made ready, sessions ended) li
 sees it. The commit has no point at which it could be interrupted, so others see all of it or nothing.
 """
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from heapq import heapify, heappop
 from uuid import UUID
 
 from msgspec.structs import replace
 
-from stageline_engine.adapters.memory import commit, outbox
-from stageline_engine.adapters.memory.state import KeyName, MemoryState
+from stageline_engine.adapters.memory import commit, outbox, retention
+from stageline_engine.adapters.memory.state import KeyName, MemoryState, StreamKey
 from stageline_engine.decide.lease import Urgency, urgency
 from stageline_engine.model.job import JobRow, JobState
 from stageline_engine.model.run import RunRow, RunState
@@ -21,11 +22,14 @@ from stageline_engine.ports import (
     ALL_STAGES,
     Claim,
     ClaimedJob,
+    DeadLetterKey,
     InputRequest,
     JobInputs,
     LoadedRun,
     OutboxBatch,
     OutboxSettlement,
+    PurgeBefore,
+    Purged,
     Selection,
 )
 from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken, SuspendedState
@@ -43,7 +47,7 @@ class MemoryUnitOfWork:
         self._held: list[Hashable] = []
         self._jobs: dict[JobKey, JobRow] = {}
         self._sessions: dict[UUID, SessionRow] = {}
-        self._outbox = outbox.OutboxChanges()
+        self._at_commit: list[Callable[[MemoryState], None]] = []
 
     def release(self) -> None:
         """Ends the transaction: what was not committed is gone, and the locks are free."""
@@ -230,32 +234,77 @@ class MemoryUnitOfWork:
         pairs = [(namespace, id_) for namespace, ids in wanted.items() for id_ in ids]
         return [pair for pair in pairs if pair in self._state.ai_calls]
 
-    async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
+    async def revive_outbox(
+        self, letters: Collection[DeadLetterKey], *, consumer: str = "", skip: bool, limit: int
+    ) -> Sequence[DeadLetterKey]:
         """Lets dead-lettered streams go on, passing over what others have locked."""
-        dead = [run_id for run_id, stream in sorted(self._state.streams.items()) if stream.dead]
-        wanted = [run_id for run_id in dead if not run_ids or run_id in run_ids]
-        revived = [run_id for run_id in wanted if self._try_lock(("outbox", run_id))][:limit]
-        self._outbox.revived.update(dict.fromkeys(revived, skip))
+        revived = [
+            key
+            for key, _ in outbox.dead_letters(self._state)
+            if (not letters or key in letters)
+            and consumer in ("", key.consumer)
+            and self._try_lock(("outbox", key.run_id, key.consumer))
+        ][:limit]
+        self._at_commit.append(lambda state: outbox.revive(state, revived, skip=skip))
         return revived
 
-    async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
+    async def keep_consumers(self, names: Collection[str], now: datetime) -> None:
+        """Notes that these consumers live."""
+        self._at_commit.append(lambda state: state.consumers.update(dict.fromkeys(names, now)))
+
+    async def forget_consumers(self, seen_before: datetime) -> Sequence[str]:
+        """Removes consumers that were last kept before a time, with their streams."""
+        names = sorted(name for name, seen_at in self._state.consumers.items() if seen_at < seen_before)
+        self._at_commit.append(lambda state: outbox.forget(state, names))
+        return names
+
+    async def sequence_events(self, now: datetime, limit: int) -> int:
+        """Gives committed events their place in the log, and each consumer its streams, one transaction at a time."""
+        await self._lock("event log")
+        count = min(limit, len(self._state.commits))
+        self._at_commit.append(lambda state: outbox.sequence(state, now, count))
+        return count
+
+    async def claim_outbox(
+        self, consumer: str, now: datetime, limit: int, locked_until: datetime
+    ) -> Sequence[OutboxBatch]:
         """Takes streams that are due until a time, passing over what another flusher has."""
         batches: list[OutboxBatch] = []
-        for run_id in outbox.due_runs(self._state, now):
+        for run_id in outbox.due_runs(self._state, consumer, now):
             if limit <= 0:
                 break
-            if self._try_lock(("outbox", run_id)):
-                batch = outbox.next_batch(self._state, run_id, limit)
-                self._outbox.claims[run_id] = locked_until
+            if self._try_lock(("outbox", run_id, consumer)):
+                batch = outbox.next_batch(self._state, (run_id, consumer), limit)
                 batches.append(batch)
                 limit -= len(batch.events)
+        claimed = [(batch.run_id, consumer) for batch in batches]
+        self._at_commit.append(lambda state: _claim(state, claimed, locked_until))
         return batches
 
-    async def settle_outbox(self, settlements: Sequence[OutboxSettlement]) -> None:
+    async def next_outbox_due(self, consumer: str, locked_until: datetime) -> datetime | None:
+        """Returns when a stream of a consumer is due next, leaving out what was claimed until this very time."""
+        return outbox.next_due(self._state, consumer, locked_until)
+
+    async def settle_outbox(self, consumer: str, settlements: Sequence[OutboxSettlement]) -> None:
         """Notes what became of claimed streams."""
         for settlement in sorted(settlements, key=lambda settlement: settlement.run_id):
-            await self._lock(("outbox", settlement.run_id))
-            self._outbox.settlements.append(settlement)
+            await self._lock(("outbox", settlement.run_id, consumer))
+            self._at_commit.append(partial(outbox.settle, consumer=consumer, settlement=settlement))
+
+    async def purge_runs(self, ended_before: datetime, limit: int) -> Sequence[UUID]:
+        """Deletes ended runs with all that is theirs."""
+        gone: list[UUID] = []
+        for run_id in retention.old_runs(self._state, ended_before):
+            if len(gone) < limit and self._try_lock(("run", run_id)):
+                gone.append(run_id)
+        self._at_commit.append(lambda state: retention.purge_runs(state, gone))
+        return sorted(gone)
+
+    async def purge_records(self, before: PurgeBefore, limit: int) -> Purged:
+        """Deletes what is kept for a time only."""
+        doomed = retention.old_records(self._state, before, limit)
+        self._at_commit.append(lambda state: retention.purge_records(state, doomed))
+        return Purged(*map(len, doomed))
 
     async def commit(self, changes: ChangeSet, inputs: Sequence[InputRequest] = ()) -> Sequence[JobInputs]:
         """Writes everything or nothing, reads what leased jobs need, and ends the transaction."""
@@ -263,7 +312,8 @@ class MemoryUnitOfWork:
         for job in self._jobs.values():
             self._state.put_job(job)
         self._state.sessions.update(self._sessions)
-        self._outbox.publish(self._state)
+        for change in self._at_commit:
+            change(self._state)
         commit.write(self._state, changes)
         answers = [commit.read_inputs(self._state, request) for request in inputs]
         self.release()
@@ -286,3 +336,8 @@ class MemoryUnitOfWork:
 
 def _expiry(session: SessionRow) -> tuple[datetime, UUID]:
     return session.expires_at, session.id
+
+
+def _claim(state: MemoryState, keys: Sequence[StreamKey], locked_until: datetime) -> None:
+    for key in keys:
+        state.streams[key].locked_until = locked_until

@@ -13,7 +13,7 @@ from stageline_engine.adapters.postgres.statements import logs as statements
 from stageline_engine.adapters.postgres.statements.changes import arrays_of
 from stageline_engine.ports import LogLine
 
-_TYPES = ("uuid", "integer", "integer", "text", "text", "json", "timestamptz")
+_TYPES = ("uuid", "integer", "integer", "text", "text", "json", "timestamptz", "integer")
 _APPEND_LOCK = 0x5374_6167_656C_6F67  # an advisory lock of the database, used by nobody else
 
 
@@ -44,4 +44,5 @@ class PostgresLogs:
 def _values(line: LogLine) -> tuple[Any, ...]:
     metadata = orjson.dumps(dict(line.metadata), default=str)
     message = line.message.replace("\0", "\ufffd")
-    return line.run_id, line.stage_number, line.attempt, line.level, message, metadata, line.logged_at
+    said = (line.run_id, line.stage_number, line.attempt, line.level, message, metadata, line.logged_at)
+    return (*said, line.generation)

@@ -11,16 +11,9 @@ from stageline_engine.adapters.postgres.unit_of_work import PostgresUnitOfWork
 class PostgresPersistence:
     """The Persistence port. Safe to use from many tasks at once; each transaction has a connection of its own."""
 
-    def __init__(self, database: PostgresDatabase, *, outbox: bool = False) -> None:
-        """Takes the connections.
-
-        Args:
-            database: Open before the first transaction.
-            outbox: Whether events are kept for a sink (``outbox.flush``). Without one nobody would ever take them
-                away, so it is said here, once, and each commit writes no row for it otherwise.
-        """
+    def __init__(self, database: PostgresDatabase) -> None:
+        """Takes the connections; the database must be open before the first transaction."""
         self._database = database
-        self._outbox = outbox
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresUnitOfWork]:
@@ -29,6 +22,4 @@ class PostgresPersistence:
         The database hears of it with the first statement, so that a batch that needs none costs nothing.
         """
         async with AsyncExitStack() as resources:
-            yield PostgresUnitOfWork(
-                Pipeline(self._database.transaction_connection, resources), outbox=self._outbox
-            )
+            yield PostgresUnitOfWork(Pipeline(self._database.transaction_connection, resources))

@@ -10,18 +10,29 @@ from psycopg.types.numeric import Int4, Int8
 from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import PostgresDatabase
-from stageline_engine.adapters.postgres.statements import annotations, outbox, runs, settings
+from stageline_engine.adapters.postgres.statements import (
+    annotations,
+    event_log,
+    outbox,
+    runs,
+    settings,
+)
 from stageline_engine.adapters.postgres.statements.usage import SUM_OF_RUN
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import (
+    ENTRY_READ,
     AnnotationFilter,
     DeadLetter,
+    DeadLetterKey,
+    LogCursor,
+    LoggedEvent,
+    LogPage,
     RunDetails,
     RunFilter,
     RunPage,
     StageDetails,
 )
-from stageline_engine.records import AnnotationRecord, EventRow, RunPayload
+from stageline_engine.records import AnnotationRecord, EventRow, EventSource, RunPayload
 
 _BEFORE_ALL = UUID(int=0)
 
@@ -94,12 +105,45 @@ class PostgresQueries:
         return [rows.annotation_record(values) for values in await self._database.run(statement, given)]
 
     async def list_dead_letters(
-        self, namespace: str, *, after: UUID | None = None, limit: int
+        self,
+        namespace: str,
+        *,
+        consumer: str = "",
+        run_id: UUID | None = None,
+        after: DeadLetterKey | None = None,
+        limit: int,
     ) -> Sequence[DeadLetter]:
-        """Returns dead-lettered events, by run."""
-        given = (namespace, after or _BEFORE_ALL, Int4(limit))
-        found = await self._database.run(outbox.LIST_DEAD_LETTERS, given)
-        return [DeadLetter(rows.event_row(event), tries, error) for tries, error, *event in found]
+        """Returns dead-lettered events, by run and consumer."""
+        after_run, after_consumer, _ = after or (_BEFORE_ALL, "", 0)
+        given = (namespace, after_run, after_consumer, consumer, run_id, Int4(limit))
+        return [
+            DeadLetter(
+                name, EventSource(event[0], space, workflow), rows.event_row(event), tries, error, dead_at
+            )
+            for name, space, workflow, tries, error, dead_at, *event in await self._database.run(
+                outbox.LIST_DEAD_LETTERS, given
+            )
+        ]
+
+    async def read_log(self, namespace: str, cursor: LogCursor, limit: int) -> LogPage:
+        """Returns events of a namespace that come after a place in the log."""
+        given = (namespace, Int8(cursor.position), Int8(cursor.sequence), Int4(limit))
+        found = await self._database.run(event_log.READ_LOG, given)
+        events = [
+            LoggedEvent(EventSource(event[0], space, workflow), rows.event_row(event), position)
+            for position, space, workflow, *event in found
+            if event[0] is not None
+        ]
+        if not found:
+            return LogPage([], cursor, more=False)
+        position, sequence = found[-1][0], found[-1][4]
+        more = len(found) == limit
+        return LogPage(events, LogCursor(position, sequence if more and sequence else ENTRY_READ), more)
+
+    async def log_bounds(self) -> tuple[int, int]:
+        """Returns the positions of the oldest and the newest entry of the log."""
+        ((oldest, newest),) = await self._database.run(event_log.LOG_BOUNDS)
+        return oldest, newest
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
         """Returns whether this token is the one of the job's present lease."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from stageline_engine.adapters.postgres.statements.columns import AI_CALLS, JOBS, RUNS, STAGES
 from stageline_engine.decide.lease import Urgency
@@ -12,7 +13,7 @@ from stageline_engine.events import Annotation, StageError
 from stageline_engine.model.ai_call import AiCall, AiCallRow, CallType, Content, CostSource
 from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunError, RunRow, RunState
-from stageline_engine.model.session import SessionRow
+from stageline_engine.model.session import SessionRow, SessionStages
 from stageline_engine.model.stage import StageRow, StageState
 from stageline_engine.ports import LogLine, UsageSum
 from stageline_engine.records import AnnotationRecord, EventRow, KeyRecord, ResumeToken, StageResult
@@ -142,7 +143,9 @@ def usage_sum(values: Values, dimensions: int) -> UsageSum:
 
 def session_row(values: Values) -> SessionRow:
     """Makes a session of the columns of ``SESSIONS``."""
-    return SessionRow(*values)
+    *fields, stages = values
+    named = tuple(SessionStages(name, version, tuple(ids)) for name, version, ids in orjson.loads(stages))
+    return replace(SessionRow(*fields), stages=named)
 
 
 def log_line(values: Values) -> LogLine:

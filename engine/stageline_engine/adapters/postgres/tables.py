@@ -26,7 +26,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from stageline_engine.adapters.postgres.blob_tables import artifacts, blobs, payload_uses, payloads
 from stageline_engine.adapters.postgres.ledger_tables import ai_calls, lost_leases
@@ -133,6 +133,8 @@ Index(
     postgresql_where=text("deadline_at IS NOT NULL AND state IN ('PENDING', 'RUNNING')"),
 )
 
+Index("ix_runs_ended", runs.c.ended_at, runs.c.id, postgresql_where=text("ended_at IS NOT NULL"))
+
 run_payloads = Table(
     "run_payloads",
     metadata,
@@ -209,6 +211,8 @@ resume_tokens = Table(
     postgresql_with=_UPDATED_SELDOM,
 )
 
+Index("ix_resume_tokens_of_run", resume_tokens.c.run_id)
+
 annotations = Table(
     "annotations",
     metadata,
@@ -278,23 +282,54 @@ events = Table(
     Column("causation_id", Uuid, nullable=False),
 )
 
-# A row exists exactly while its run has events that no sink has taken. ``due_at`` is when the stream may be claimed next.
+# One row for each transaction that wrote events, until the events have their place in the log (``docs/decisions/0010``).
+event_commits = Table(
+    "event_commits",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_ids", ARRAY(Uuid), nullable=False),
+    Column("sequences", ARRAY(BigInteger), nullable=False),
+    postgresql_with=_QUEUE,
+)
+
+# The events of all runs in the order in which they became visible; a row for each run of a transaction.
+event_log = Table(
+    "event_log",
+    metadata,
+    Column("position", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    time_column("logged_at"),
+)
+
+event_consumers = Table(
+    "event_consumers",
+    metadata,
+    Column("name", Name, primary_key=True),
+    time_column("created_at"),
+    time_column("seen_at"),
+)
+
+# A row exists exactly while its run has events that its consumer has not taken. ``due_at`` is when it may be claimed next.
 outbox = Table(
     "outbox",
     metadata,
     Column("run_id", Uuid, primary_key=True),
+    Column("consumer", Name, primary_key=True),
     Column("published_sequence", BigInteger, nullable=False),
     Column("pending_sequence", BigInteger, nullable=False),
     time_column("due_at"),
     time_column("locked_until", nullable=True),
     Column("tries", Integer, nullable=False),
     Column("dead", Boolean, nullable=False),
+    time_column("dead_at", nullable=True),
     Column("last_error", Text, nullable=False),
     CheckConstraint("published_sequence < pending_sequence", name="something_pending"),
     postgresql_with=_QUEUE,
 )
-Index("ix_outbox_due", outbox.c.due_at, outbox.c.run_id, postgresql_where=text("NOT dead"))
-Index("ix_outbox_dead", outbox.c.run_id, postgresql_where=text("dead"))
+Index("ix_outbox_due", outbox.c.consumer, outbox.c.due_at, outbox.c.run_id, postgresql_where=text("NOT dead"))
+Index("ix_outbox_dead", outbox.c.run_id, outbox.c.consumer, postgresql_where=text("dead"))
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -322,10 +357,12 @@ sessions = Table(
     Column("labels", JSONB, nullable=False),
     time_column("ended_at", nullable=True),
     Column("end_reason", Text, nullable=False),
+    Column("stages", JSON, nullable=False, server_default=text("'[]'")),
     postgresql_with=_UPDATED_OFTEN,
 )
 Index("ix_sessions_newest", sessions.c.namespace, sessions.c.id.desc())
 Index("ix_sessions_living", sessions.c.id, postgresql_where=text("ended_at IS NULL"))
+Index("ix_sessions_ended", sessions.c.ended_at, postgresql_where=text("ended_at IS NOT NULL"))
 
 logs = Table(
     "logs",
@@ -338,5 +375,6 @@ logs = Table(
     Column("message", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
     time_column("logged_at"),
+    Column("generation", Integer, nullable=False, server_default=text("0")),
 )
 Index("ix_logs_of_run", logs.c.run_id, logs.c.id)

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.numeric import Int4
+from psycopg.types.numeric import Int4, Int8
 
 from stageline_engine.adapters.postgres import rows
 from stageline_engine.adapters.postgres.arrays import array
@@ -16,8 +16,10 @@ from stageline_engine.adapters.postgres.pipeline import Pipeline
 from stageline_engine.adapters.postgres.statements import (
     annotations,
     blobs,
+    event_log,
     jobs,
     outbox,
+    retention,
     runs,
     sessions,
     usage,
@@ -33,28 +35,31 @@ from stageline_engine.ports import (
     ALL_STAGES,
     Claim,
     ClaimedJob,
+    DeadLetterKey,
     InputRequest,
     JobInputs,
     LoadedRun,
     OutboxBatch,
     OutboxSettlement,
+    PurgeBefore,
+    Purged,
     Selection,
 )
-from stageline_engine.records import ChangeSet, JobKey, KeyRecord, ResumeToken, SuspendedState
+from stageline_engine.records import ChangeSet, EventSource, JobKey, KeyRecord, ResumeToken, SuspendedState
 
 KeyName = tuple[str, str, str]
 
 _SUPERSEDED_TYPES = ("uuid", "integer", "integer", "timestamptz")
-_SETTLEMENT_TYPES = ("uuid", "timestamptz", "bigint", "integer", "timestamptz", "boolean", "text")
+_SETTLEMENT_TYPES = ("uuid", "timestamptz", "bigint", "integer", "timestamptz", "timestamptz", "text")
+_SEQUENCE_LOCK = 0x5374_6167_6576_7473  # an advisory lock of the database, used by nobody else
 
 
 class PostgresUnitOfWork:
     """The UnitOfWork port. See there for what each method promises."""
 
-    def __init__(self, pipeline: Pipeline, *, outbox: bool) -> None:
-        """Takes the transaction, and whether events are kept for a sink."""
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Takes the transaction."""
         self._pipeline = pipeline
-        self._outbox = outbox
 
     async def load_runs(self, wanted: Mapping[UUID, Selection]) -> Sequence[LoadedRun]:
         """Locks runs in id order and reads them with the selected stages."""
@@ -177,20 +182,46 @@ class PostgresUnitOfWork:
         found = await self._pipeline.fetch(usage.KNOWN_AI_CALLS, write.arrays_of(("text", "uuid"), pairs))
         return [(namespace, id_) for namespace, id_ in found]
 
-    async def revive_outbox(self, run_ids: Collection[UUID], *, skip: bool, limit: int) -> Sequence[UUID]:
+    async def revive_outbox(
+        self, letters: Collection[DeadLetterKey], *, consumer: str = "", skip: bool, limit: int
+    ) -> Sequence[DeadLetterKey]:
         """Lets dead-lettered streams go on, passing over what others have locked."""
-        given = [array("uuid", run_ids), skip, Int4(limit)]
-        return [run_id for (run_id,) in await self._pipeline.fetch(outbox.REVIVE_OUTBOX, given)]
+        keys = write.arrays_of(("uuid", "text", "bigint"), letters)
+        given = [Int4(limit), skip, consumer, *keys]
+        return [DeadLetterKey(*found) for found in await self._pipeline.fetch(outbox.REVIVE_OUTBOX, given)]
 
-    async def claim_outbox(self, now: datetime, limit: int, locked_until: datetime) -> Sequence[OutboxBatch]:
+    async def keep_consumers(self, names: Collection[str], now: datetime) -> None:
+        """Notes that these consumers live."""
+        await self._pipeline.send(event_log.KEEP_CONSUMERS, [array("text", names), now])
+
+    async def forget_consumers(self, seen_before: datetime) -> Sequence[str]:
+        """Removes consumers that were last kept before a time, with their streams."""
+        return [name for (name,) in await self._pipeline.fetch(event_log.FORGET_CONSUMERS, [seen_before])]
+
+    async def sequence_events(self, now: datetime, limit: int) -> int:
+        """Gives committed events their place in the log, and each consumer its streams, one transaction at a time."""
+        await self._pipeline.send(event_log.LOCK_LOG, [Int8(_SEQUENCE_LOCK)])
+        ((count,),) = await self._pipeline.fetch(event_log.SEQUENCE_EVENTS, [now, Int4(limit)])
+        return int(count)
+
+    async def claim_outbox(
+        self, consumer: str, now: datetime, limit: int, locked_until: datetime
+    ) -> Sequence[OutboxBatch]:
         """Takes streams that are due until a time, passing over what another flusher has."""
-        found = await self._pipeline.fetch(outbox.CLAIM_OUTBOX, [now, Int4(limit), locked_until])
+        found = await self._pipeline.fetch(outbox.CLAIM_OUTBOX, [now, Int4(limit), locked_until, consumer])
         return [
-            OutboxBatch(run_id, [rows.event_row(values) for _, *values in stream], tries)
-            for (run_id, tries), stream in _grouped(found)
+            OutboxBatch(
+                EventSource(run_id, *source), [rows.event_row(values[3:]) for values in stream], tries
+            )
+            for (run_id, tries, *source), stream in _grouped(found)
         ]
 
-    async def settle_outbox(self, settlements: Sequence[OutboxSettlement]) -> None:
+    async def next_outbox_due(self, consumer: str, locked_until: datetime) -> datetime | None:
+        """Returns when a stream of a consumer is due next, leaving out what was claimed until this very time."""
+        found = await self._pipeline.fetch(outbox.NEXT_DUE, [consumer, locked_until])
+        return found[0][0] if found else None
+
+    async def settle_outbox(self, consumer: str, settlements: Sequence[OutboxSettlement]) -> None:
         """Notes what became of claimed streams and frees them."""
         given = [
             (
@@ -199,13 +230,29 @@ class PostgresUnitOfWork:
                 one.published_up_to,
                 one.tries,
                 one.next_try_at,
-                one.dead,
+                one.dead_at,
                 one.last_error,
             )
             for one in settlements
         ]
         if given:
-            await self._pipeline.send(outbox.SETTLE_OUTBOX, write.arrays_of(_SETTLEMENT_TYPES, given))
+            settled = write.arrays_of(_SETTLEMENT_TYPES, given)
+            await self._pipeline.send(outbox.SETTLE_OUTBOX, [*settled, consumer])
+
+    async def purge_runs(self, ended_before: datetime, limit: int) -> Sequence[UUID]:
+        """Deletes ended runs with all that is theirs."""
+        return [
+            id_ for (id_,) in await self._pipeline.fetch(retention.PURGE_RUNS, [ended_before, Int4(limit)])
+        ]
+
+    async def purge_records(self, before: PurgeBefore, limit: int) -> Purged:
+        """Deletes what is kept for a time only."""
+        statements = (retention.PURGE_KEYS, retention.TRIM_LOG, retention.PURGE_SESSIONS)
+        sent = [
+            None if moment is None else await self._pipeline.send(statement, [moment, Int4(limit)])
+            for statement, moment in zip(statements, before, strict=True)
+        ]
+        return Purged(*[0 if one is None else len(await self._pipeline.rows(one)) for one in sent])
 
     async def commit(self, changes: ChangeSet, inputs: Sequence[InputRequest] = ()) -> Sequence[JobInputs]:
         """Writes everything or nothing, reads what leased jobs need, and ends the transaction."""
@@ -230,7 +277,6 @@ class PostgresUnitOfWork:
         if parts or reader.wants_payloads:
             statement = write.write_changes(
                 parts,
-                outbox=self._outbox,
                 payloads=reader.wants_payloads,
                 outputs=reader.wants_outputs,
                 states=reader.wants_states,
@@ -276,9 +322,12 @@ def _claimed(values: tuple[Any, ...]) -> ClaimedJob:
     return ClaimedJob(rows.run_row(run), rows.stage_row(stage), rows.job_row(job))
 
 
-def _grouped(found: Rows) -> list[tuple[tuple[UUID, int], list[tuple[Any, ...]]]]:
-    """Events by stream, in the order in which they came."""
-    return [(key, list(stream)) for key, stream in groupby(found, key=lambda values: (values[1], values[0]))]
+def _grouped(found: Rows) -> list[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]:
+    """Events by stream, in the order in which they came: run, tries, namespace and workflow name are the stream's."""
+    return [
+        (key, list(stream))
+        for key, stream in groupby(found, key=lambda values: (values[3], values[0], values[1], values[2]))
+    ]
 
 
 def _storable(key: KeyName) -> bool:

@@ -8,6 +8,7 @@ from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.conformance.blob_index import BlobIndexConformance
 from stageline_engine.testing.conformance.blobs import BlobConformance
 from stageline_engine.testing.conformance.commits import CommitConformance
+from stageline_engine.testing.conformance.consumers import ConsumerConformance
 from stageline_engine.testing.conformance.flow import FlowConformance
 from stageline_engine.testing.conformance.keys import KeyConformance
 from stageline_engine.testing.conformance.leases import LeaseConformance
@@ -25,6 +26,7 @@ from stageline_engine.testing.conformance.reruns import (
     AnnotationConformance,
     RerunConformance,
 )
+from stageline_engine.testing.conformance.retention import RetentionConformance
 from stageline_engine.testing.conformance.sessions import SessionConformance
 from stageline_engine.testing.conformance.sources import (
     ClockConformance,
@@ -42,8 +44,10 @@ from stageline_engine.testing.conformance.waits import WaitConformance
 SUITES: tuple[type[Conformance], ...] = (
     AnnotationConformance,
     BlobIndexConformance,
+    ConsumerConformance,
     PayloadConformance,
     RepairConformance,
+    RetentionConformance,
     RerunConformance,
     TimeoutConformance,
     UpkeepConformance,
@@ -76,6 +80,7 @@ __all__ = [
     "ClockConformance",
     "CommitConformance",
     "Conformance",
+    "ConsumerConformance",
     "FlowConformance",
     "IdConformance",
     "KeyConformance",
@@ -92,6 +97,7 @@ __all__ = [
     "RegistryConformance",
     "RepairConformance",
     "RerunConformance",
+    "RetentionConformance",
     "SchedulerConformance",
     "SessionConformance",
     "SinkConformance",

@@ -10,7 +10,7 @@ from stageline_engine.testing.scene import Scene
 
 def line(scene: Scene, run_id: UUID, message: str, *, stage_number: int = 1, **metadata: object) -> LogLine:
     """One line at the scene's time."""
-    return LogLine(run_id, stage_number, 1, "INFO", message, metadata, scene.clock.now())
+    return LogLine(run_id, stage_number, 1, "INFO", message, metadata, scene.clock.now(), generation=2)
 
 
 class LogConformance(Conformance):

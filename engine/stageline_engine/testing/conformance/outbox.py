@@ -8,24 +8,34 @@ from stageline_engine.ports import OutboxBatch, OutboxSettlement
 from stageline_engine.records import ChangeSet
 from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.definitions import workflow
-from stageline_engine.testing.scene import Scene
+from stageline_engine.testing.scene import SINK, Scene
 
 CLAIM = timedelta(minutes=1)
 
 
-async def claim(scene: Scene, limit: int = 100) -> Sequence[OutboxBatch]:
-    """Claims what is due, for a minute, and commits."""
+async def sequence(scene: Scene, *consumers: str, limit: int = 1000) -> int:
+    """Keeps consumers, gives commits their places, and commits."""
+    async with scene.backend.persistence.begin() as work:
+        await work.keep_consumers(consumers, scene.clock.now())
+        count = await work.sequence_events(scene.clock.now(), limit)
+        await work.commit(ChangeSet())
+    return count
+
+
+async def claim(scene: Scene, limit: int = 100, consumer: str = SINK) -> Sequence[OutboxBatch]:
+    """Sequences, claims what is due, for a minute, and commits."""
+    await sequence(scene, consumer)
     now = scene.clock.now()
     async with scene.backend.persistence.begin() as work:
-        batches = await work.claim_outbox(now, limit, now + CLAIM)
+        batches = await work.claim_outbox(consumer, now, limit, now + CLAIM)
         await work.commit(ChangeSet())
     return batches
 
 
-async def settle(scene: Scene, *settlements: OutboxSettlement) -> None:
+async def settle(scene: Scene, *settlements: OutboxSettlement, consumer: str = SINK) -> None:
     """Settles and commits."""
     async with scene.backend.persistence.begin() as work:
-        await work.settle_outbox(settlements)
+        await work.settle_outbox(consumer, settlements)
         await work.commit(ChangeSet())
 
 
@@ -54,9 +64,10 @@ class OutboxConformance(Conformance):
 
     async def test_a_claim_that_is_rolled_back_did_not_happen(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):
+            await sequence(scene, SINK)
             now = scene.clock.now()
             async with scene.backend.persistence.begin() as work:
-                assert len(await work.claim_outbox(now, 10, now + CLAIM)) == 1
+                assert len(await work.claim_outbox(SINK, now, 10, now + CLAIM)) == 1
                 assert await claim(scene) == []
             assert told(await claim(scene)) == {run_id: [1, 2]}
 
@@ -101,7 +112,10 @@ class OutboxConformance(Conformance):
         async with self.scene_with_run() as (scene, _, run_id):
             locked_until = await self._claimed_until(scene)
             await settle(
-                scene, OutboxSettlement(run_id, locked_until, 1, tries=20, dead=True, last_error="\u00fc")
+                scene,
+                OutboxSettlement(
+                    run_id, locked_until, 1, tries=20, dead_at=scene.clock.now(), last_error="\u00fc"
+                ),
             )
             scene.clock.advance(timedelta(days=365))
             await scene.cancel(run_id)

@@ -138,7 +138,7 @@ class RaceConformance(Conformance):
             run_ids = [await scene.create("flow") for _ in range(20)]
             sink, backend = CollectingSink(), scene.backend
             kernels = [
-                Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, sink)
+                Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, {"sink": sink})
                 for _ in range(SERVERS)
             ]
 

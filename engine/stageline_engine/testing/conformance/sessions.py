@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from stageline_engine.limits import SESSION_TIMEOUT
-from stageline_engine.model.session import SessionRow
+from stageline_engine.model.session import SessionRow, SessionStages
 from stageline_engine.records import ChangeSet
 from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.expectations import waits_until_released
@@ -35,6 +35,7 @@ class SessionConformance(Conformance):
                 now,
                 now + SESSION_TIMEOUT,
                 {"k": "v"},
+                stages=(SessionStages("flow", 2, ("a", "b")), SessionStages("other", 1)),
             )
             await scene.backend.sessions.open(session)
             assert list(await scene.backend.sessions.list("default", limit=10)) == [session]

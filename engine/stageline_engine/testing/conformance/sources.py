@@ -8,11 +8,13 @@ from datetime import timedelta
 from uuid import RFC_4122
 
 from stageline_engine.ports import Clock, EventSink, IdSource, Scheduler
-from stageline_engine.records import EventRow
+from stageline_engine.records import EventRow, EventSource
 from stageline_engine.testing.clock import EPOCH
 from stageline_engine.testing.ids import SequentialIds
 
 SAMPLES = 1000
+RUN = SequentialIds().new_id()
+SOURCE = EventSource(RUN, "default", "flow")
 
 SOON = timedelta(milliseconds=20)
 """A wait of the suites; on a clock that nobody moves it takes this long."""
@@ -121,20 +123,19 @@ class SinkConformance(ABC):
     async def test_a_sink_takes_events_and_says_how_many(self) -> None:
         events = _story(3)
         async with self.sink() as sink:
-            assert await sink.emit(events) == len(events)
+            assert await sink.emit(SOURCE, events) == len(events)
+
+    async def test_a_sink_says_how_long_it_may_take(self) -> None:
+        async with self.sink() as sink:
+            assert sink.time_limit > timedelta(0)
 
     async def test_an_event_may_come_again(self) -> None:
         [event] = _story(1)
         async with self.sink() as sink:
-            assert await sink.emit([event]) == 1
-            assert await sink.emit([event]) == 1
+            assert await sink.emit(SOURCE, [event]) == 1
+            assert await sink.emit(SOURCE, [event]) == 1
 
 
 def _story(length: int) -> list[EventRow]:
     """Consecutive events of one run."""
-    ids = SequentialIds()
-    run_id, causation_id = ids.new_id(), ids.new_id()
-    return [
-        EventRow(run_id, sequence, "stage:progress", b"{}", EPOCH, causation_id)
-        for sequence in range(1, length + 1)
-    ]
+    return [EventRow(RUN, sequence, "stage:progress", b"{}", EPOCH, RUN) for sequence in range(1, length + 1)]

@@ -9,13 +9,13 @@ from stageline_engine.commands import AnnotateRun
 from stageline_engine.errors import ConcurrentChangeError
 from stageline_engine.events import Annotation
 from stageline_engine.model.definition import StageTimeouts
-from stageline_engine.ports import OutboxSettlement
+from stageline_engine.ports import DeadLetterKey, OutboxSettlement
 from stageline_engine.records import ChangeSet, ResumeToken, SuspendedState
 from stageline_engine.testing.conformance.base import Conformance, load
 from stageline_engine.testing.conformance.outbox import claim, settle, told
 from stageline_engine.testing.definitions import stage, workflow
 from stageline_engine.testing.expectations import raises
-from stageline_engine.testing.scene import Scene
+from stageline_engine.testing.scene import SINK, Scene
 
 MINUTE = timedelta(minutes=1)
 
@@ -124,7 +124,8 @@ class UpkeepConformance(Conformance):
             assert [(one.event.run_id, one.event.sequence) for one in letters] == [(run_id, 2), (other, 2)]
             assert {(one.tries, one.last_error) for one in letters} == {(20, "\u00fc")}
             assert [
-                one.event.run_id for one in await queries.list_dead_letters("default", after=run_id, limit=9)
+                one.event.run_id
+                for one in await queries.list_dead_letters("default", after=letters[0].key, limit=9)
             ] == [other]
             assert [one.event.run_id for one in await queries.list_dead_letters("default", limit=1)] == [
                 run_id
@@ -154,16 +155,19 @@ class UpkeepConformance(Conformance):
         locked_until: datetime = scene.clock.now() + MINUTE
         await claim(scene)
         dead = [
-            OutboxSettlement(run_id, locked_until, 1, tries=20, dead=True, last_error="\u00fc")
+            OutboxSettlement(
+                run_id, locked_until, 1, tries=20, dead_at=scene.clock.now(), last_error="\u00fc"
+            )
             for run_id in run_ids
         ]
         await settle(scene, *dead)
 
     async def _revive(self, scene: Scene, *run_ids: UUID, skip: bool = False, limit: int = 9) -> list[UUID]:
         async with scene.backend.persistence.begin() as work:
-            revived = list(await work.revive_outbox(run_ids, skip=skip, limit=limit))
+            letters = [DeadLetterKey(run_id, SINK, 2) for run_id in run_ids]
+            revived = await work.revive_outbox(letters, skip=skip, limit=limit)
             await work.commit(ChangeSet())
-        return revived
+        return [key.run_id for key in revived]
 
     async def _commit(self, scene: Scene, changes: ChangeSet) -> None:
         async with scene.backend.persistence.begin() as work:

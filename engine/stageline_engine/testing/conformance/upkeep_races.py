@@ -27,7 +27,7 @@ from stageline_engine.testing.conformance.base import Conformance, load
 from stageline_engine.testing.conformance.outbox import claim, settle
 from stageline_engine.testing.definitions import digest_of, workflow
 from stageline_engine.testing.play import batch_stage, timed_stage
-from stageline_engine.testing.scene import Scene, completed, failed
+from stageline_engine.testing.scene import SINK, Scene, completed, failed
 
 SERVERS = 4
 MINUTE = timedelta(minutes=1)
@@ -130,10 +130,10 @@ class UpkeepRaceConformance(Conformance):
             locked_until = scene.clock.now() + MINUTE
             await claim(scene)
             await settle(
-                scene, OutboxSettlement(run_id, locked_until, 1, tries=20, dead=True, last_error="x")
+                scene, OutboxSettlement(run_id, locked_until, 1, tries=20, dead_at=scene.clock.now())
             )
             answers = await at_once(scene, *[ReplayDeadLetters()] * SERVERS)
-            assert [answer.run_ids for answer in answers if answer.run_ids] == [(run_id,)]
+            assert [answer.letters for answer in answers if answer.letters] == [((run_id, SINK, 2),)]
 
     async def test_a_definition_is_stored_once_and_others_are_versions_of_their_own(self) -> None:
         async with self.scene() as scene:

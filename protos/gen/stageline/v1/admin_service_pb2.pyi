@@ -134,6 +134,11 @@ class MaintenanceTickResponse(_message.Message):
     EXPIRED_STAGE_COUNT_FIELD_NUMBER: _builtins.int
     FLUSHED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    REFUSED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    PROMOTED_JOB_COUNT_FIELD_NUMBER: _builtins.int
+    STARTED_RUN_COUNT_FIELD_NUMBER: _builtins.int
+    PURGED_RUN_COUNT_FIELD_NUMBER: _builtins.int
+    PURGED_RECORD_COUNT_FIELD_NUMBER: _builtins.int
     reaped_lease_count: _builtins.int
     """Leases taken back from workers that were lost."""
     reaped_run_count: _builtins.int
@@ -144,6 +149,16 @@ class MaintenanceTickResponse(_message.Message):
     """Events delivered to sinks and plugins."""
     more: _builtins.bool
     """True when there is more to do at once."""
+    refused_event_count: _builtins.int
+    """Events that a sink or plugin refused, which will be tried again or were given up."""
+    promoted_job_count: _builtins.int
+    """Jobs made ready whose time had come."""
+    started_run_count: _builtins.int
+    """Runs started that had waited for their time."""
+    purged_run_count: _builtins.int
+    """Ended runs forgotten, with all that is theirs."""
+    purged_record_count: _builtins.int
+    """Idempotency keys, ended sessions and entries of the event log forgotten."""
     def __init__(
         self,
         *,
@@ -152,10 +167,15 @@ class MaintenanceTickResponse(_message.Message):
         expired_stage_count: _builtins.int = ...,
         flushed_event_count: _builtins.int = ...,
         more: _builtins.bool = ...,
+        refused_event_count: _builtins.int = ...,
+        promoted_job_count: _builtins.int = ...,
+        started_run_count: _builtins.int = ...,
+        purged_run_count: _builtins.int = ...,
+        purged_record_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired_stage_count", b"expired_stage_count", "flushed_event_count", b"flushed_event_count", "more", b"more", "reaped_lease_count", b"reaped_lease_count", "reaped_run_count", b"reaped_run_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired_stage_count", b"expired_stage_count", "flushed_event_count", b"flushed_event_count", "more", b"more", "promoted_job_count", b"promoted_job_count", "purged_record_count", b"purged_record_count", "purged_run_count", b"purged_run_count", "reaped_lease_count", b"reaped_lease_count", "reaped_run_count", b"reaped_run_count", "refused_event_count", b"refused_event_count", "started_run_count", b"started_run_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -206,12 +206,15 @@ class ReplayDeadLettersRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DEAD_LETTER_IDS_FIELD_NUMBER: _builtins.int
     PLUGIN_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace. Empty means "default"."""
     request_id: _builtins.str
     """Makes a retry safe; see CreateRunRequest.request_id."""
     plugin: _builtins.str
     """All of this plugin, up to 1,000, the oldest first. Only without ids."""
+    skip: _builtins.bool
+    """True: the events are not delivered; the plugin goes on with the ones after them."""
     @_builtins.property
     def dead_letter_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """These. At most 1,000. Empty: all of `plugin`."""
@@ -223,10 +226,11 @@ class ReplayDeadLettersRequest(_message.Message):
         request_id: _builtins.str = ...,
         dead_letter_ids: _abc.Iterable[_builtins.str] | None = ...,
         plugin: _builtins.str = ...,
+        skip: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letter_ids", b"dead_letter_ids", "namespace", b"namespace", "plugin", b"plugin", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letter_ids", b"dead_letter_ids", "namespace", b"namespace", "plugin", b"plugin", "request_id", b"request_id", "skip", b"skip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,7 +245,7 @@ class ReplayDeadLettersResponse(_message.Message):
     REPLAYED_COUNT_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     replayed_count: _builtins.int
-    """Deliveries made due again."""
+    """Deliveries made due again, or passed over."""
     more: _builtins.bool
     """True when the plugin has more than were taken in this call."""
     def __init__(

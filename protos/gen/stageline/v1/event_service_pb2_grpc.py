@@ -83,8 +83,8 @@ class EventServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeadLetters(self, request, context):
-        """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts. Later events of the run may have been
-        delivered to the plugin in the meantime.
+        """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts, or passes over them for good. Either way
+        the plugin goes on with the run's later events, which have waited.
 
         Errors:
         - NOT_FOUND, DEAD_LETTER_NOT_FOUND: one of the ids is unknown. Nothing was replayed. List them anew.

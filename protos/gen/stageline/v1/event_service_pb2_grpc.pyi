@@ -52,8 +52,8 @@ class EventServiceStub:
     - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
     """
     ReplayDeadLetters: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ReplayDeadLettersRequest, _event_service_pb2.ReplayDeadLettersResponse]
-    """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts. Later events of the run may have been
-    delivered to the plugin in the meantime.
+    """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts, or passes over them for good. Either way
+    the plugin goes on with the run's later events, which have waited.
 
     Errors:
     - NOT_FOUND, DEAD_LETTER_NOT_FOUND: one of the ids is unknown. Nothing was replayed. List them anew.
@@ -86,8 +86,8 @@ class EventServiceAsyncStub(EventServiceStub):
     - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
     """
     ReplayDeadLetters: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ReplayDeadLettersRequest, _event_service_pb2.ReplayDeadLettersResponse]  # type: ignore[assignment]
-    """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts. Later events of the run may have been
-    delivered to the plugin in the meantime.
+    """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts, or passes over them for good. Either way
+    the plugin goes on with the run's later events, which have waited.
 
     Errors:
     - NOT_FOUND, DEAD_LETTER_NOT_FOUND: one of the ids is unknown. Nothing was replayed. List them anew.
@@ -132,8 +132,8 @@ class EventServiceServicer:
         request: _event_service_pb2.ReplayDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ReplayDeadLettersResponse, _abc.Awaitable[_event_service_pb2.ReplayDeadLettersResponse]]:
-        """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts. Later events of the run may have been
-        delivered to the plugin in the meantime.
+        """ReplayDeadLetters makes deliveries due again, with a fresh count of attempts, or passes over them for good. Either way
+        the plugin goes on with the run's later events, which have waited.
 
         Errors:
         - NOT_FOUND, DEAD_LETTER_NOT_FOUND: one of the ids is unknown. Nothing was replayed. List them anew.

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from stageline.v1 import annotation_pb2 as stageline_dot_v1_dot_annotation__pb2
 from stageline.v1 import error_pb2 as stageline_dot_v1_dot_error__pb2
@@ -31,7 +32,7 @@ from stageline.v1 import payload_pb2 as stageline_dot_v1_dot_payload__pb2
 from stageline.v1 import run_pb2 as stageline_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1estageline/v1/run_service.proto\x12\x0cstageline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/event.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x16stageline/v1/run.proto\"\xe9\x03\n\x10\x43reateRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12#\n\rworkflow_name\x18\x03 \x01(\tR\x0cworkflowName\x12)\n\x10workflow_version\x18\x04 \x01(\x05R\x0fworkflowVersion\x12+\n\x05input\x18\x05 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05input\x12-\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06\x63onfig\x12\x1f\n\x08priority\x18\x07 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x42\n\x06labels\x18\x08 \x03(\x0b\x32*.stageline.v1.CreateRunRequest.LabelsEntryR\x06labels\x12?\n\x0b\x61nnotations\x18\t \x03(\x0b\x32\x1d.stageline.v1.AnnotationEntryR\x0b\x61nnotations\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0b\n\t_priority\"T\n\x11\x43reateRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed\"r\n\x16\x42\x61tchCreateRunsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12:\n\x08requests\x18\x02 \x03(\x0b\x32\x1e.stageline.v1.CreateRunRequestR\x08requests\"X\n\x17\x42\x61tchCreateRunsResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32#.stageline.v1.BatchCreateRunsResultR\x07results\"\x91\x01\n\x15\x42\x61tchCreateRunsResult\x12;\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x1f.stageline.v1.CreateRunResponseH\x00R\x07\x63reated\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailH\x00R\x05\x65rrorB\x08\n\x06result\"o\n\rGetRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12)\n\x04view\x18\x03 \x01(\x0e\x32\x15.stageline.v1.RunViewR\x04view\"5\n\x0eGetRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\"\xed\x03\n\x0fListRunsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n\rworkflow_name\x18\x02 \x01(\tR\x0cworkflowName\x12.\n\x06states\x18\x03 \x03(\x0e\x32\x16.stageline.v1.RunStateR\x06states\x12?\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x63reatedAfter\x12\x41\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreatedBefore\x12\x41\n\x06labels\x18\x06 \x03(\x0b\x32).stageline.v1.ListRunsRequest.LabelsEntryR\x06labels\x12\x1b\n\tpage_size\x18\x07 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x08 \x01(\tR\tpageToken\x12)\n\x04view\x18\t \x01(\x0e\x32\x15.stageline.v1.RunViewR\x04view\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"a\n\x10ListRunsResponse\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x11.stageline.v1.RunR\x04runs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"~\n\x10\x43\x61ncelRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x15\n\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"8\n\x11\x43\x61ncelRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\"\xd0\x01\n\x0fRerunRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x15\n\x06run_id\x18\x03 \x01(\tR\x05runId\x12\"\n\rfrom_stage_id\x18\x04 \x01(\tR\x0b\x66romStageId\x12-\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06\x63onfig\x12\x16\n\x06reason\x18\x06 \x01(\tR\x06reason\"7\n\x10RerunRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\"m\n\x0fWatchRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12%\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03R\rafterSequence\"=\n\x10WatchRunResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.stageline.v1.EventR\x05\x65vent\"\xae\x01\n\x14ListRunEventsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12%\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03R\rafterSequence\x12\x1b\n\tpage_size\x18\x04 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"l\n\x15ListRunEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.stageline.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd5\x01\n\x12ListRunLogsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x19\n\x08stage_id\x18\x03 \x01(\tR\x07stageId\x12\x33\n\tlevel_min\x18\x04 \x01(\x0e\x32\x16.stageline.v1.LogLevelR\x08levelMin\x12\x1b\n\tpage_size\x18\x05 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\"o\n\x13ListRunLogsResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.stageline.v1.LogEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc3\x01\n\x16ListAnnotationsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1d\n\nkey_prefix\x18\x03 \x01(\tR\tkeyPrefix\x12\x19\n\x08stage_id\x18\x04 \x01(\tR\x07stageId\x12\x1b\n\tpage_size\x18\x05 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\"}\n\x17ListAnnotationsResponse\x12:\n\x0b\x61nnotations\x18\x01 \x03(\x0b\x32\x18.stageline.v1.AnnotationR\x0b\x61nnotations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcf\x02\n\x12ResumeStageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x15\n\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x19\n\x08stage_id\x18\x04 \x01(\tR\x07stageId\x12!\n\x0cresume_token\x18\x05 \x01(\tR\x0bresumeToken\x12/\n\x06output\x18\x06 \x01(\x0b\x32\x15.stageline.v1.PayloadH\x00R\x06output\x12\x34\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x18.stageline.v1.StageErrorH\x00R\x07\x66\x61ilure\x12\x35\n\tcheck_now\x18\x08 \x01(\x0b\x32\x16.stageline.v1.CheckNowH\x00R\x08\x63heckNowB\t\n\x07outcome\"\n\n\x08\x43heckNow\":\n\x13ResumeStageResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run2\x92\x07\n\nRunService\x12L\n\tCreateRun\x12\x1e.stageline.v1.CreateRunRequest\x1a\x1f.stageline.v1.CreateRunResponse\x12^\n\x0f\x42\x61tchCreateRuns\x12$.stageline.v1.BatchCreateRunsRequest\x1a%.stageline.v1.BatchCreateRunsResponse\x12\x43\n\x06GetRun\x12\x1b.stageline.v1.GetRunRequest\x1a\x1c.stageline.v1.GetRunResponse\x12I\n\x08ListRuns\x12\x1d.stageline.v1.ListRunsRequest\x1a\x1e.stageline.v1.ListRunsResponse\x12L\n\tCancelRun\x12\x1e.stageline.v1.CancelRunRequest\x1a\x1f.stageline.v1.CancelRunResponse\x12I\n\x08RerunRun\x12\x1d.stageline.v1.RerunRunRequest\x1a\x1e.stageline.v1.RerunRunResponse\x12K\n\x08WatchRun\x12\x1d.stageline.v1.WatchRunRequest\x1a\x1e.stageline.v1.WatchRunResponse0\x01\x12X\n\rListRunEvents\x12\".stageline.v1.ListRunEventsRequest\x1a#.stageline.v1.ListRunEventsResponse\x12R\n\x0bListRunLogs\x12 .stageline.v1.ListRunLogsRequest\x1a!.stageline.v1.ListRunLogsResponse\x12^\n\x0fListAnnotations\x12$.stageline.v1.ListAnnotationsRequest\x1a%.stageline.v1.ListAnnotationsResponse\x12R\n\x0bResumeStage\x12 .stageline.v1.ResumeStageRequest\x1a!.stageline.v1.ResumeStageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1estageline/v1/run_service.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/event.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x16stageline/v1/run.proto\"\xe9\x03\n\x10\x43reateRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12#\n\rworkflow_name\x18\x03 \x01(\tR\x0cworkflowName\x12)\n\x10workflow_version\x18\x04 \x01(\x05R\x0fworkflowVersion\x12+\n\x05input\x18\x05 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05input\x12-\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06\x63onfig\x12\x1f\n\x08priority\x18\x07 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x42\n\x06labels\x18\x08 \x03(\x0b\x32*.stageline.v1.CreateRunRequest.LabelsEntryR\x06labels\x12?\n\x0b\x61nnotations\x18\t \x03(\x0b\x32\x1d.stageline.v1.AnnotationEntryR\x0b\x61nnotations\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\x0b\n\t_priority\"T\n\x11\x43reateRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed\"r\n\x16\x42\x61tchCreateRunsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12:\n\x08requests\x18\x02 \x03(\x0b\x32\x1e.stageline.v1.CreateRunRequestR\x08requests\"X\n\x17\x42\x61tchCreateRunsResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32#.stageline.v1.BatchCreateRunsResultR\x07results\"\x91\x01\n\x15\x42\x61tchCreateRunsResult\x12;\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x1f.stageline.v1.CreateRunResponseH\x00R\x07\x63reated\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.stageline.v1.ErrorDetailH\x00R\x05\x65rrorB\x08\n\x06result\"o\n\rGetRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12)\n\x04view\x18\x03 \x01(\x0e\x32\x15.stageline.v1.RunViewR\x04view\"5\n\x0eGetRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\"\xed\x03\n\x0fListRunsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n\rworkflow_name\x18\x02 \x01(\tR\x0cworkflowName\x12.\n\x06states\x18\x03 \x03(\x0e\x32\x16.stageline.v1.RunStateR\x06states\x12?\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x63reatedAfter\x12\x41\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreatedBefore\x12\x41\n\x06labels\x18\x06 \x03(\x0b\x32).stageline.v1.ListRunsRequest.LabelsEntryR\x06labels\x12\x1b\n\tpage_size\x18\x07 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x08 \x01(\tR\tpageToken\x12)\n\x04view\x18\t \x01(\x0e\x32\x15.stageline.v1.RunViewR\x04view\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"a\n\x10ListRunsResponse\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x11.stageline.v1.RunR\x04runs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"~\n\x10\x43\x61ncelRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x15\n\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"8\n\x11\x43\x61ncelRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\"\xd0\x01\n\x0fRerunRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x15\n\x06run_id\x18\x03 \x01(\tR\x05runId\x12\"\n\rfrom_stage_id\x18\x04 \x01(\tR\x0b\x66romStageId\x12-\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06\x63onfig\x12\x16\n\x06reason\x18\x06 \x01(\tR\x06reason\"7\n\x10RerunRunResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run\"m\n\x0fWatchRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12%\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03R\rafterSequence\"=\n\x10WatchRunResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.stageline.v1.EventR\x05\x65vent\"\xae\x01\n\x14ListRunEventsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12%\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03R\rafterSequence\x12\x1b\n\tpage_size\x18\x04 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"l\n\x15ListRunEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.stageline.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x02\n\x12ListRunLogsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x19\n\x08stage_id\x18\x03 \x01(\tR\x07stageId\x12\x33\n\tlevel_min\x18\x04 \x01(\x0e\x32\x16.stageline.v1.LogLevelR\x08levelMin\x12\x1b\n\tpage_size\x18\x05 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\x12 \n\x0c\x61\x66ter_log_id\x18\x07 \x01(\x03R\nafterLogId\x12-\n\x04wait\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\x04wait\"\x8f\x01\n\x13ListRunLogsResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.stageline.v1.LogEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1e\n\x0blast_log_id\x18\x03 \x01(\x03R\tlastLogId\"\x8a\x01\n\x12\x41nnotateRunRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12?\n\x0b\x61nnotations\x18\x03 \x03(\x0b\x32\x1d.stageline.v1.AnnotationEntryR\x0b\x61nnotations\"C\n\x13\x41nnotateRunResponse\x12,\n\x12new_annotation_ids\x18\x01 \x03(\tR\x10newAnnotationIds\"\xc6\x03\n\x16ListAnnotationsRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1d\n\nkey_prefix\x18\x03 \x01(\tR\tkeyPrefix\x12\x19\n\x08stage_id\x18\x04 \x01(\tR\x07stageId\x12\x1b\n\tpage_size\x18\x05 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\x12\x14\n\x05scope\x18\x07 \x01(\tR\x05scope\x12\x19\n\x08scope_id\x18\x08 \x01(\tR\x07scopeId\x12\x1d\n\nactor_kind\x18\t \x01(\tR\tactorKind\x12\x19\n\x08\x61\x63tor_id\x18\n \x01(\tR\x07\x61\x63torId\x12#\n\ngeneration\x18\x0b \x01(\x05H\x00R\ngeneration\x88\x01\x01\x12\x30\n\x05since\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x30\n\x05until\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05untilB\r\n\x0b_generation\"}\n\x17ListAnnotationsResponse\x12:\n\x0b\x61nnotations\x18\x01 \x03(\x0b\x32\x18.stageline.v1.AnnotationR\x0b\x61nnotations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcf\x02\n\x12ResumeStageRequest\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\x12\x15\n\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x19\n\x08stage_id\x18\x04 \x01(\tR\x07stageId\x12!\n\x0cresume_token\x18\x05 \x01(\tR\x0bresumeToken\x12/\n\x06output\x18\x06 \x01(\x0b\x32\x15.stageline.v1.PayloadH\x00R\x06output\x12\x34\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x18.stageline.v1.StageErrorH\x00R\x07\x66\x61ilure\x12\x35\n\tcheck_now\x18\x08 \x01(\x0b\x32\x16.stageline.v1.CheckNowH\x00R\x08\x63heckNowB\t\n\x07outcome\"\n\n\x08\x43heckNow\":\n\x13ResumeStageResponse\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x11.stageline.v1.RunR\x03run2\xe6\x07\n\nRunService\x12L\n\tCreateRun\x12\x1e.stageline.v1.CreateRunRequest\x1a\x1f.stageline.v1.CreateRunResponse\x12^\n\x0f\x42\x61tchCreateRuns\x12$.stageline.v1.BatchCreateRunsRequest\x1a%.stageline.v1.BatchCreateRunsResponse\x12\x43\n\x06GetRun\x12\x1b.stageline.v1.GetRunRequest\x1a\x1c.stageline.v1.GetRunResponse\x12I\n\x08ListRuns\x12\x1d.stageline.v1.ListRunsRequest\x1a\x1e.stageline.v1.ListRunsResponse\x12L\n\tCancelRun\x12\x1e.stageline.v1.CancelRunRequest\x1a\x1f.stageline.v1.CancelRunResponse\x12I\n\x08RerunRun\x12\x1d.stageline.v1.RerunRunRequest\x1a\x1e.stageline.v1.RerunRunResponse\x12K\n\x08WatchRun\x12\x1d.stageline.v1.WatchRunRequest\x1a\x1e.stageline.v1.WatchRunResponse0\x01\x12X\n\rListRunEvents\x12\".stageline.v1.ListRunEventsRequest\x1a#.stageline.v1.ListRunEventsResponse\x12R\n\x0bListRunLogs\x12 .stageline.v1.ListRunLogsRequest\x1a!.stageline.v1.ListRunLogsResponse\x12R\n\x0b\x41nnotateRun\x12 .stageline.v1.AnnotateRunRequest\x1a!.stageline.v1.AnnotateRunResponse\x12^\n\x0fListAnnotations\x12$.stageline.v1.ListAnnotationsRequest\x1a%.stageline.v1.ListAnnotationsResponse\x12R\n\x0bResumeStage\x12 .stageline.v1.ResumeStageRequest\x1a!.stageline.v1.ResumeStageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,58 +43,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATERUNREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_LISTRUNSREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_LISTRUNSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CREATERUNREQUEST']._serialized_start=245
-  _globals['_CREATERUNREQUEST']._serialized_end=734
-  _globals['_CREATERUNREQUEST_LABELSENTRY']._serialized_start=664
-  _globals['_CREATERUNREQUEST_LABELSENTRY']._serialized_end=721
-  _globals['_CREATERUNRESPONSE']._serialized_start=736
-  _globals['_CREATERUNRESPONSE']._serialized_end=820
-  _globals['_BATCHCREATERUNSREQUEST']._serialized_start=822
-  _globals['_BATCHCREATERUNSREQUEST']._serialized_end=936
-  _globals['_BATCHCREATERUNSRESPONSE']._serialized_start=938
-  _globals['_BATCHCREATERUNSRESPONSE']._serialized_end=1026
-  _globals['_BATCHCREATERUNSRESULT']._serialized_start=1029
-  _globals['_BATCHCREATERUNSRESULT']._serialized_end=1174
-  _globals['_GETRUNREQUEST']._serialized_start=1176
-  _globals['_GETRUNREQUEST']._serialized_end=1287
-  _globals['_GETRUNRESPONSE']._serialized_start=1289
-  _globals['_GETRUNRESPONSE']._serialized_end=1342
-  _globals['_LISTRUNSREQUEST']._serialized_start=1345
-  _globals['_LISTRUNSREQUEST']._serialized_end=1838
-  _globals['_LISTRUNSREQUEST_LABELSENTRY']._serialized_start=664
-  _globals['_LISTRUNSREQUEST_LABELSENTRY']._serialized_end=721
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1840
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1937
-  _globals['_CANCELRUNREQUEST']._serialized_start=1939
-  _globals['_CANCELRUNREQUEST']._serialized_end=2065
-  _globals['_CANCELRUNRESPONSE']._serialized_start=2067
-  _globals['_CANCELRUNRESPONSE']._serialized_end=2123
-  _globals['_RERUNRUNREQUEST']._serialized_start=2126
-  _globals['_RERUNRUNREQUEST']._serialized_end=2334
-  _globals['_RERUNRUNRESPONSE']._serialized_start=2336
-  _globals['_RERUNRUNRESPONSE']._serialized_end=2391
-  _globals['_WATCHRUNREQUEST']._serialized_start=2393
-  _globals['_WATCHRUNREQUEST']._serialized_end=2502
-  _globals['_WATCHRUNRESPONSE']._serialized_start=2504
-  _globals['_WATCHRUNRESPONSE']._serialized_end=2565
-  _globals['_LISTRUNEVENTSREQUEST']._serialized_start=2568
-  _globals['_LISTRUNEVENTSREQUEST']._serialized_end=2742
-  _globals['_LISTRUNEVENTSRESPONSE']._serialized_start=2744
-  _globals['_LISTRUNEVENTSRESPONSE']._serialized_end=2852
-  _globals['_LISTRUNLOGSREQUEST']._serialized_start=2855
-  _globals['_LISTRUNLOGSREQUEST']._serialized_end=3068
-  _globals['_LISTRUNLOGSRESPONSE']._serialized_start=3070
-  _globals['_LISTRUNLOGSRESPONSE']._serialized_end=3181
-  _globals['_LISTANNOTATIONSREQUEST']._serialized_start=3184
-  _globals['_LISTANNOTATIONSREQUEST']._serialized_end=3379
-  _globals['_LISTANNOTATIONSRESPONSE']._serialized_start=3381
-  _globals['_LISTANNOTATIONSRESPONSE']._serialized_end=3506
-  _globals['_RESUMESTAGEREQUEST']._serialized_start=3509
-  _globals['_RESUMESTAGEREQUEST']._serialized_end=3844
-  _globals['_CHECKNOW']._serialized_start=3846
-  _globals['_CHECKNOW']._serialized_end=3856
-  _globals['_RESUMESTAGERESPONSE']._serialized_start=3858
-  _globals['_RESUMESTAGERESPONSE']._serialized_end=3916
-  _globals['_RUNSERVICE']._serialized_start=3919
-  _globals['_RUNSERVICE']._serialized_end=4833
+  _globals['_CREATERUNREQUEST']._serialized_start=277
+  _globals['_CREATERUNREQUEST']._serialized_end=766
+  _globals['_CREATERUNREQUEST_LABELSENTRY']._serialized_start=696
+  _globals['_CREATERUNREQUEST_LABELSENTRY']._serialized_end=753
+  _globals['_CREATERUNRESPONSE']._serialized_start=768
+  _globals['_CREATERUNRESPONSE']._serialized_end=852
+  _globals['_BATCHCREATERUNSREQUEST']._serialized_start=854
+  _globals['_BATCHCREATERUNSREQUEST']._serialized_end=968
+  _globals['_BATCHCREATERUNSRESPONSE']._serialized_start=970
+  _globals['_BATCHCREATERUNSRESPONSE']._serialized_end=1058
+  _globals['_BATCHCREATERUNSRESULT']._serialized_start=1061
+  _globals['_BATCHCREATERUNSRESULT']._serialized_end=1206
+  _globals['_GETRUNREQUEST']._serialized_start=1208
+  _globals['_GETRUNREQUEST']._serialized_end=1319
+  _globals['_GETRUNRESPONSE']._serialized_start=1321
+  _globals['_GETRUNRESPONSE']._serialized_end=1374
+  _globals['_LISTRUNSREQUEST']._serialized_start=1377
+  _globals['_LISTRUNSREQUEST']._serialized_end=1870
+  _globals['_LISTRUNSREQUEST_LABELSENTRY']._serialized_start=696
+  _globals['_LISTRUNSREQUEST_LABELSENTRY']._serialized_end=753
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1872
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1969
+  _globals['_CANCELRUNREQUEST']._serialized_start=1971
+  _globals['_CANCELRUNREQUEST']._serialized_end=2097
+  _globals['_CANCELRUNRESPONSE']._serialized_start=2099
+  _globals['_CANCELRUNRESPONSE']._serialized_end=2155
+  _globals['_RERUNRUNREQUEST']._serialized_start=2158
+  _globals['_RERUNRUNREQUEST']._serialized_end=2366
+  _globals['_RERUNRUNRESPONSE']._serialized_start=2368
+  _globals['_RERUNRUNRESPONSE']._serialized_end=2423
+  _globals['_WATCHRUNREQUEST']._serialized_start=2425
+  _globals['_WATCHRUNREQUEST']._serialized_end=2534
+  _globals['_WATCHRUNRESPONSE']._serialized_start=2536
+  _globals['_WATCHRUNRESPONSE']._serialized_end=2597
+  _globals['_LISTRUNEVENTSREQUEST']._serialized_start=2600
+  _globals['_LISTRUNEVENTSREQUEST']._serialized_end=2774
+  _globals['_LISTRUNEVENTSRESPONSE']._serialized_start=2776
+  _globals['_LISTRUNEVENTSRESPONSE']._serialized_end=2884
+  _globals['_LISTRUNLOGSREQUEST']._serialized_start=2887
+  _globals['_LISTRUNLOGSREQUEST']._serialized_end=3181
+  _globals['_LISTRUNLOGSRESPONSE']._serialized_start=3184
+  _globals['_LISTRUNLOGSRESPONSE']._serialized_end=3327
+  _globals['_ANNOTATERUNREQUEST']._serialized_start=3330
+  _globals['_ANNOTATERUNREQUEST']._serialized_end=3468
+  _globals['_ANNOTATERUNRESPONSE']._serialized_start=3470
+  _globals['_ANNOTATERUNRESPONSE']._serialized_end=3537
+  _globals['_LISTANNOTATIONSREQUEST']._serialized_start=3540
+  _globals['_LISTANNOTATIONSREQUEST']._serialized_end=3994
+  _globals['_LISTANNOTATIONSRESPONSE']._serialized_start=3996
+  _globals['_LISTANNOTATIONSRESPONSE']._serialized_end=4121
+  _globals['_RESUMESTAGEREQUEST']._serialized_start=4124
+  _globals['_RESUMESTAGEREQUEST']._serialized_end=4459
+  _globals['_CHECKNOW']._serialized_start=4461
+  _globals['_CHECKNOW']._serialized_end=4471
+  _globals['_RESUMESTAGERESPONSE']._serialized_start=4473
+  _globals['_RESUMESTAGERESPONSE']._serialized_end=4531
+  _globals['_RUNSERVICE']._serialized_start=4534
+  _globals['_RUNSERVICE']._serialized_end=5532
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ Starting, reading and changing runs."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -648,6 +649,8 @@ class ListRunLogsRequest(_message.Message):
     LEVEL_MIN_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AFTER_LOG_ID_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace. Empty means "default"."""
     run_id: _builtins.str
@@ -660,6 +663,16 @@ class ListRunLogsRequest(_message.Message):
     """Most lines in the page. 0 means 50; at most 1,000, more is refused. A page may hold fewer, also before the end."""
     page_token: _builtins.str
     """`next_page_token` of the page before, with the same filters. Empty means the first page."""
+    after_log_id: _builtins.int
+    """Only lines stored after this one: `LogEntry.log_id` of the last that was read. 0 means from the first. Only without a
+    page token.
+    """
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to hold the answer back while there is no line. Unset or zero answers at once; at most 30 s. To follow a
+        log, call with the last `log_id` and a wait, again and again.
+        """
+
     def __init__(
         self,
         *,
@@ -669,10 +682,12 @@ class ListRunLogsRequest(_message.Message):
         level_min: _run_pb2.LogLevel.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        after_log_id: _builtins.int = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["level_min", b"level_min", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "stage_id", b"stage_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_log_id", b"after_log_id", "level_min", b"level_min", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "stage_id", b"stage_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -686,25 +701,85 @@ class ListRunLogsResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LAST_LOG_ID_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page. Empty means that this was the last for now."""
+    last_log_id: _builtins.int
+    """The last line that was looked at, for `after_log_id`, also where filters left it out. 0 where there was none."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.LogEntry]:
-        """The lines, in the order of storing."""
+        """The lines, in the order of storing. A run that has ended logs nothing more, but its last lines may come late."""
 
     def __init__(
         self,
         *,
         entries: _abc.Iterable[_run_pb2.LogEntry] | None = ...,
         next_page_token: _builtins.str = ...,
+        last_log_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "last_log_id", b"last_log_id", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRunLogsResponse: _TypeAlias = ListRunLogsResponse  # noqa: Y015
+
+@_typing.final
+class AnnotateRunRequest(_message.Message):
+    """AnnotateRunRequest is what to keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace. Empty means "default"."""
+    run_id: _builtins.str
+    """The run. Required."""
+    @_builtins.property
+    def annotations(self) -> _containers.RepeatedCompositeFieldContainer[_annotation_pb2.AnnotationEntry]:
+        """What is said. At least 1, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        annotations: _abc.Iterable[_annotation_pb2.AnnotationEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "namespace", b"namespace", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnnotateRunRequest: _TypeAlias = AnnotateRunRequest  # noqa: Y015
+
+@_typing.final
+class AnnotateRunResponse(_message.Message):
+    """AnnotateRunResponse tells what was new."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEW_ANNOTATION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def new_annotation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the remarks that were kept now; those that are missing were there already."""
+
+    def __init__(
+        self,
+        *,
+        new_annotation_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["new_annotation_ids", b"new_annotation_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnnotateRunResponse: _TypeAlias = AnnotateRunResponse  # noqa: Y015
 
 @_typing.final
 class ListAnnotationsRequest(_message.Message):
@@ -718,6 +793,13 @@ class ListAnnotationsRequest(_message.Message):
     STAGE_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SCOPE_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace. Empty means "default"."""
     run_id: _builtins.str
@@ -730,6 +812,24 @@ class ListAnnotationsRequest(_message.Message):
     """Most annotations in the page. 0 means 50; at most 1,000, more is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before, with the same filters. Empty means the first page."""
+    scope: _builtins.str
+    """Only of this scope, such as "run". Empty means of any."""
+    scope_id: _builtins.str
+    """Only about the thing of this id in its scope. Empty means about any."""
+    actor_kind: _builtins.str
+    """Only said by an actor of this kind. Empty means by any."""
+    actor_id: _builtins.str
+    """Only said by the actor of this id. Empty means by any."""
+    generation: _builtins.int
+    """Only said in this generation of a stage. Unset means in any."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Only booked at this time or later. Unset means at any."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Only booked before this time. Unset means at any."""
+
     def __init__(
         self,
         *,
@@ -739,12 +839,21 @@ class ListAnnotationsRequest(_message.Message):
         stage_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        scope: _builtins.str = ...,
+        scope_id: _builtins.str = ...,
+        actor_kind: _builtins.str = ...,
+        actor_id: _builtins.str = ...,
+        generation: _builtins.int | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_generation", b"_generation", "generation", b"generation", "since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_prefix", b"key_prefix", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "stage_id", b"stage_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_generation", b"_generation", "actor_id", b"actor_id", "actor_kind", b"actor_kind", "generation", b"generation", "key_prefix", b"key_prefix", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "scope", b"scope", "scope_id", b"scope_id", "since", b"since", "stage_id", b"stage_id", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__generation: _TypeAlias = _typing.Literal["generation"]  # noqa: Y015
+    _WhichOneofArgType__generation: _TypeAlias = _typing.Literal["_generation", b"_generation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__generation) -> _WhichOneofReturnType__generation | None: ...
 
 Global___ListAnnotationsRequest: _TypeAlias = ListAnnotationsRequest  # noqa: Y015
 

@@ -81,6 +81,11 @@ class RunServiceStub(object):
                 request_serializer=stageline_dot_v1_dot_run__service__pb2.ListRunLogsRequest.SerializeToString,
                 response_deserializer=stageline_dot_v1_dot_run__service__pb2.ListRunLogsResponse.FromString,
                 _registered_method=True)
+        self.AnnotateRun = channel.unary_unary(
+                '/stageline.v1.RunService/AnnotateRun',
+                request_serializer=stageline_dot_v1_dot_run__service__pb2.AnnotateRunRequest.SerializeToString,
+                response_deserializer=stageline_dot_v1_dot_run__service__pb2.AnnotateRunResponse.FromString,
+                _registered_method=True)
         self.ListAnnotations = channel.unary_unary(
                 '/stageline.v1.RunService/ListAnnotations',
                 request_serializer=stageline_dot_v1_dot_run__service__pb2.ListAnnotationsRequest.SerializeToString,
@@ -223,6 +228,19 @@ class RunServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnnotateRun(self, request, context):
+        """AnnotateRun keeps remarks about a run, in whatever state it is. A remark whose id the run has already is passed over,
+        so that the call may be repeated.
+
+        Errors:
+        - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+        - INVALID_ARGUMENT, INVALID_FIELD: there are none, or a field breaks its rule. Correct the request.
+        - INVALID_ARGUMENT, LIMIT_EXCEEDED: there are too many, or one is too large. The details name the limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAnnotations(self, request, context):
         """ListAnnotations lists annotations of a run, the oldest first.
 
@@ -300,6 +318,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ListRunLogs,
                     request_deserializer=stageline_dot_v1_dot_run__service__pb2.ListRunLogsRequest.FromString,
                     response_serializer=stageline_dot_v1_dot_run__service__pb2.ListRunLogsResponse.SerializeToString,
+            ),
+            'AnnotateRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnnotateRun,
+                    request_deserializer=stageline_dot_v1_dot_run__service__pb2.AnnotateRunRequest.FromString,
+                    response_serializer=stageline_dot_v1_dot_run__service__pb2.AnnotateRunResponse.SerializeToString,
             ),
             'ListAnnotations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAnnotations,
@@ -557,6 +580,33 @@ class RunService(object):
             '/stageline.v1.RunService/ListRunLogs',
             stageline_dot_v1_dot_run__service__pb2.ListRunLogsRequest.SerializeToString,
             stageline_dot_v1_dot_run__service__pb2.ListRunLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnnotateRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stageline.v1.RunService/AnnotateRun',
+            stageline_dot_v1_dot_run__service__pb2.AnnotateRunRequest.SerializeToString,
+            stageline_dot_v1_dot_run__service__pb2.AnnotateRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

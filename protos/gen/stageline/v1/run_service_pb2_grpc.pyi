@@ -124,6 +124,15 @@ class RunServiceStub:
     - NOT_FOUND, STAGE_NOT_FOUND: the run's workflow version has no such stage. Use one of the ids in the metadata.
     - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
     """
+    AnnotateRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.AnnotateRunRequest, _run_service_pb2.AnnotateRunResponse]
+    """AnnotateRun keeps remarks about a run, in whatever state it is. A remark whose id the run has already is passed over,
+    so that the call may be repeated.
+
+    Errors:
+    - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+    - INVALID_ARGUMENT, INVALID_FIELD: there are none, or a field breaks its rule. Correct the request.
+    - INVALID_ARGUMENT, LIMIT_EXCEEDED: there are too many, or one is too large. The details name the limit.
+    """
     ListAnnotations: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListAnnotationsRequest, _run_service_pb2.ListAnnotationsResponse]
     """ListAnnotations lists annotations of a run, the oldest first.
 
@@ -242,6 +251,15 @@ class RunServiceAsyncStub(RunServiceStub):
     - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
     - NOT_FOUND, STAGE_NOT_FOUND: the run's workflow version has no such stage. Use one of the ids in the metadata.
     - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
+    """
+    AnnotateRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.AnnotateRunRequest, _run_service_pb2.AnnotateRunResponse]  # type: ignore[assignment]
+    """AnnotateRun keeps remarks about a run, in whatever state it is. A remark whose id the run has already is passed over,
+    so that the call may be repeated.
+
+    Errors:
+    - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+    - INVALID_ARGUMENT, INVALID_FIELD: there are none, or a field breaks its rule. Correct the request.
+    - INVALID_ARGUMENT, LIMIT_EXCEEDED: there are too many, or one is too large. The details name the limit.
     """
     ListAnnotations: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListAnnotationsRequest, _run_service_pb2.ListAnnotationsResponse]  # type: ignore[assignment]
     """ListAnnotations lists annotations of a run, the oldest first.
@@ -403,6 +421,20 @@ class RunServiceServicer:
         - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
         - NOT_FOUND, STAGE_NOT_FOUND: the run's workflow version has no such stage. Use one of the ids in the metadata.
         - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
+        """
+
+    def AnnotateRun(
+        self,
+        request: _run_service_pb2.AnnotateRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.AnnotateRunResponse, _abc.Awaitable[_run_service_pb2.AnnotateRunResponse]]:
+        """AnnotateRun keeps remarks about a run, in whatever state it is. A remark whose id the run has already is passed over,
+        so that the call may be repeated.
+
+        Errors:
+        - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+        - INVALID_ARGUMENT, INVALID_FIELD: there are none, or a field breaks its rule. Correct the request.
+        - INVALID_ARGUMENT, LIMIT_EXCEEDED: there are too many, or one is too large. The details name the limit.
         """
 
     def ListAnnotations(

@@ -145,12 +145,8 @@ PARTS = (
 )
 _LAST_COUNTS = frozenset({"results", "suspended_states"})
 
-# Rows in run order, as everyone else who locks several: a flusher may be settling the same streams.
-_OUTBOX = """
-    INSERT INTO outbox (run_id, published_sequence, pending_sequence, due_at, tries, dead, last_error)
-    SELECT new.run_id, min(new.sequence) - 1, max(new.sequence), min(new.occurred_at), 0, false, ''
-    FROM {new} GROUP BY new.run_id ORDER BY new.run_id
-    ON CONFLICT (run_id) DO UPDATE SET pending_sequence = excluded.pending_sequence"""
+# What a commit told: its place in the log, and who is told, is worked out apart from it (``docs/decisions/0010``).
+_TOLD = "INSERT INTO event_commits (run_ids, sequences) VALUES ({}::uuid[], {}::bigint[])"
 
 _PAYLOADS = f"""
     SELECT {PAYLOAD}, request.position, NULL::integer, payload.config -> request.stage_id,
@@ -215,14 +211,11 @@ def _length(column: Column, place: str) -> str:
 
 
 @cache
-def write_changes(
-    parts: tuple[Part, ...], *, outbox: bool, payloads: bool, outputs: bool, states: bool
-) -> bytes:
+def write_changes(parts: tuple[Part, ...], *, payloads: bool, outputs: bool, states: bool) -> bytes:
     """Builds the statement for the parts that a batch has.
 
     Args:
         parts: In the order of ``PARTS``.
-        outbox: Whether the events are to be published.
         payloads: Whether jobs are leased, whose config and run input are read.
         outputs: Whether they also need earlier outputs.
         states: Whether they also need what their stages suspended with.
@@ -235,8 +228,8 @@ def write_changes(
         ctes.append(f"{part.cte} AS ({part.body(new)})")
         if part.guarded:
             guards.append(f"(SELECT count(*) FROM {part.cte}) = {_length(part.columns[0], taken[0])}")
-        if part.name == "events" and outbox:
-            ctes.append(f"outbox_pending AS ({_OUTBOX.format(new=new)})")
+        if part.name == "events":
+            ctes.append(f"told AS ({_TOLD.format(*taken)})")
     check = f"SELECT {CHECK} / ({' AND '.join(guards)})::integer, NULL::bigint, NULL::integer, NULL::json, NULL::json"
     answers = [check]
     if payloads:

@@ -11,6 +11,7 @@ from stageline_engine.adapters.postgres.arrays import Parameter, array
 from stageline_engine.events import StageError
 from stageline_engine.model.ai_call import AiCallRow, Content
 from stageline_engine.model.run import RunError
+from stageline_engine.model.session import SessionRow
 from stageline_engine.records import AnnotationRecord, RunPayload, StageResult, SuspendedState
 
 
@@ -103,6 +104,10 @@ def _labels(row: RunPayload) -> str:
 
 def _state(row: SuspendedState) -> bytes:
     return row.state.encode()
+
+
+def _stages(row: SessionRow) -> bytes:
+    return orjson.dumps([tuple(stages) for stages in row.stages])
 
 
 def _value(row: AnnotationRecord) -> bytes:
@@ -367,5 +372,6 @@ SESSIONS = RowShape(
         Column("labels", "jsonb", get=_labels),
         Column("ended_at", "timestamptz"),
         Column("end_reason", "text"),
+        Column("stages", "json", get=_stages),
     ),
 )

@@ -74,7 +74,7 @@ async def flush(history: History, choose: Choices) -> Move:
     refused = choose.one_of(("", "", "workflow:started", "stage:completed"))
     history.refuse(refused)
     command = FlushOutbox(choose.number(1, 9))
-    return history.plain(lambda scene: scene.kernel.dispatch(command), commits=2)
+    return history.plain(lambda scene: scene.kernel.dispatch(command), commits=3)
 
 
 @act(weight=1)
@@ -91,7 +91,8 @@ async def bury_and_replay(history: History, choose: Choices) -> None:
     letters = await history.dead_letters()
     command = commands.ReplayDeadLetters(skip=skip, limit=choose.one_of((1, 100)))
     replayed = await history.world.same(lambda scene: send_one(scene, command))
-    assert set(replayed.run_ids) <= set(letters)
-    assert len(replayed.run_ids) == min(command.limit, len(letters))
+    revived = {run_id: sequence for run_id, _, sequence in replayed.letters}
+    assert revived.items() <= letters.items()
+    assert len(revived) == min(command.limit, len(letters))
     if skip:
-        history.skipped.update((run_id, letters[run_id]) for run_id in replayed.run_ids)
+        history.skipped.update(revived.items())

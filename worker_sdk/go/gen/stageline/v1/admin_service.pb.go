@@ -238,9 +238,19 @@ type MaintenanceTickResponse struct {
 	// Events delivered to sinks and plugins.
 	FlushedEventCount int32 `protobuf:"varint,4,opt,name=flushed_event_count,json=flushedEventCount,proto3" json:"flushed_event_count,omitempty"`
 	// True when there is more to do at once.
-	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	More bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
+	// Events that a sink or plugin refused, which will be tried again or were given up.
+	RefusedEventCount int32 `protobuf:"varint,6,opt,name=refused_event_count,json=refusedEventCount,proto3" json:"refused_event_count,omitempty"`
+	// Jobs made ready whose time had come.
+	PromotedJobCount int32 `protobuf:"varint,7,opt,name=promoted_job_count,json=promotedJobCount,proto3" json:"promoted_job_count,omitempty"`
+	// Runs started that had waited for their time.
+	StartedRunCount int32 `protobuf:"varint,8,opt,name=started_run_count,json=startedRunCount,proto3" json:"started_run_count,omitempty"`
+	// Ended runs forgotten, with all that is theirs.
+	PurgedRunCount int32 `protobuf:"varint,9,opt,name=purged_run_count,json=purgedRunCount,proto3" json:"purged_run_count,omitempty"`
+	// Idempotency keys, ended sessions and entries of the event log forgotten.
+	PurgedRecordCount int32 `protobuf:"varint,10,opt,name=purged_record_count,json=purgedRecordCount,proto3" json:"purged_record_count,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *MaintenanceTickResponse) Reset() {
@@ -306,6 +316,41 @@ func (x *MaintenanceTickResponse) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *MaintenanceTickResponse) GetRefusedEventCount() int32 {
+	if x != nil {
+		return x.RefusedEventCount
+	}
+	return 0
+}
+
+func (x *MaintenanceTickResponse) GetPromotedJobCount() int32 {
+	if x != nil {
+		return x.PromotedJobCount
+	}
+	return 0
+}
+
+func (x *MaintenanceTickResponse) GetStartedRunCount() int32 {
+	if x != nil {
+		return x.StartedRunCount
+	}
+	return 0
+}
+
+func (x *MaintenanceTickResponse) GetPurgedRunCount() int32 {
+	if x != nil {
+		return x.PurgedRunCount
+	}
+	return 0
+}
+
+func (x *MaintenanceTickResponse) GetPurgedRecordCount() int32 {
+	if x != nil {
+		return x.PurgedRecordCount
+	}
+	return 0
 }
 
 // ListWorkersRequest asks for one page.
@@ -737,13 +782,19 @@ const file_stageline_v1_admin_service_proto_rawDesc = "" +
 	"\x16MaintenanceTickRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\"\xe5\x01\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\"\xc9\x03\n" +
 	"\x17MaintenanceTickResponse\x12,\n" +
 	"\x12reaped_lease_count\x18\x01 \x01(\x05R\x10reapedLeaseCount\x12(\n" +
 	"\x10reaped_run_count\x18\x02 \x01(\x05R\x0ereapedRunCount\x12.\n" +
 	"\x13expired_stage_count\x18\x03 \x01(\x05R\x11expiredStageCount\x12.\n" +
 	"\x13flushed_event_count\x18\x04 \x01(\x05R\x11flushedEventCount\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04more\"n\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\x12.\n" +
+	"\x13refused_event_count\x18\x06 \x01(\x05R\x11refusedEventCount\x12,\n" +
+	"\x12promoted_job_count\x18\a \x01(\x05R\x10promotedJobCount\x12*\n" +
+	"\x11started_run_count\x18\b \x01(\x05R\x0fstartedRunCount\x12(\n" +
+	"\x10purged_run_count\x18\t \x01(\x05R\x0epurgedRunCount\x12.\n" +
+	"\x13purged_record_count\x18\n" +
+	" \x01(\x05R\x11purgedRecordCount\"n\n" +
 	"\x12ListWorkersRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +

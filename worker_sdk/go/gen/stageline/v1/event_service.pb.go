@@ -390,7 +390,9 @@ type ReplayDeadLettersRequest struct {
 	// These. At most 1,000. Empty: all of `plugin`.
 	DeadLetterIds []string `protobuf:"bytes,3,rep,name=dead_letter_ids,json=deadLetterIds,proto3" json:"dead_letter_ids,omitempty"`
 	// All of this plugin, up to 1,000, the oldest first. Only without ids.
-	Plugin        string `protobuf:"bytes,4,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	Plugin string `protobuf:"bytes,4,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// True: the events are not delivered; the plugin goes on with the ones after them.
+	Skip          bool `protobuf:"varint,5,opt,name=skip,proto3" json:"skip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -453,10 +455,17 @@ func (x *ReplayDeadLettersRequest) GetPlugin() string {
 	return ""
 }
 
+func (x *ReplayDeadLettersRequest) GetSkip() bool {
+	if x != nil {
+		return x.Skip
+	}
+	return false
+}
+
 // ReplayDeadLettersResponse tells how many.
 type ReplayDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Deliveries made due again.
+	// Deliveries made due again, or passed over.
 	ReplayedCount int32 `protobuf:"varint,1,opt,name=replayed_count,json=replayedCount,proto3" json:"replayed_count,omitempty"`
 	// True when the plugin has more than were taken in this call.
 	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
@@ -539,13 +548,14 @@ const file_stageline_v1_event_service_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"~\n" +
 	"\x17ListDeadLettersResponse\x12;\n" +
 	"\fdead_letters\x18\x01 \x03(\v2\x18.stageline.v1.DeadLetterR\vdeadLetters\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x97\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xab\x01\n" +
 	"\x18ReplayDeadLettersRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12&\n" +
 	"\x0fdead_letter_ids\x18\x03 \x03(\tR\rdeadLetterIds\x12\x16\n" +
-	"\x06plugin\x18\x04 \x01(\tR\x06plugin\"V\n" +
+	"\x06plugin\x18\x04 \x01(\tR\x06plugin\x12\x12\n" +
+	"\x04skip\x18\x05 \x01(\bR\x04skip\"V\n" +
 	"\x19ReplayDeadLettersResponse\x12%\n" +
 	"\x0ereplayed_count\x18\x01 \x01(\x05R\rreplayedCount\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more2\xad\x02\n" +

@@ -47,8 +47,8 @@ type EventServiceClient interface {
 	// Errors:
 	// - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
-	// ReplayDeadLetters makes deliveries due again, with a fresh count of attempts. Later events of the run may have been
-	// delivered to the plugin in the meantime.
+	// ReplayDeadLetters makes deliveries due again, with a fresh count of attempts, or passes over them for good. Either way
+	// the plugin goes on with the run's later events, which have waited.
 	//
 	// Errors:
 	// - NOT_FOUND, DEAD_LETTER_NOT_FOUND: one of the ids is unknown. Nothing was replayed. List them anew.
@@ -126,8 +126,8 @@ type EventServiceServer interface {
 	// Errors:
 	// - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
-	// ReplayDeadLetters makes deliveries due again, with a fresh count of attempts. Later events of the run may have been
-	// delivered to the plugin in the meantime.
+	// ReplayDeadLetters makes deliveries due again, with a fresh count of attempts, or passes over them for good. Either way
+	// the plugin goes on with the run's later events, which have waited.
 	//
 	// Errors:
 	// - NOT_FOUND, DEAD_LETTER_NOT_FOUND: one of the ids is unknown. Nothing was replayed. List them anew.

@@ -11,6 +11,7 @@ package stagelinev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1188,7 +1189,13 @@ type ListRunLogsRequest struct {
 	// Most lines in the page. 0 means 50; at most 1,000, more is refused. A page may hold fewer, also before the end.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before, with the same filters. Empty means the first page.
-	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only lines stored after this one: `LogEntry.log_id` of the last that was read. 0 means from the first. Only without a
+	// page token.
+	AfterLogId int64 `protobuf:"varint,7,opt,name=after_log_id,json=afterLogId,proto3" json:"after_log_id,omitempty"`
+	// How long to hold the answer back while there is no line. Unset or zero answers at once; at most 30 s. To follow a
+	// log, call with the last `log_id` and a wait, again and again.
+	Wait          *durationpb.Duration `protobuf:"bytes,8,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1265,13 +1272,29 @@ func (x *ListRunLogsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListRunLogsRequest) GetAfterLogId() int64 {
+	if x != nil {
+		return x.AfterLogId
+	}
+	return 0
+}
+
+func (x *ListRunLogsRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
 // ListRunLogsResponse is one page.
 type ListRunLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The lines, in the order of storing.
+	// The lines, in the order of storing. A run that has ended logs nothing more, but its last lines may come late.
 	Entries []*LogEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	// For the next page. Empty means that this was the last for now.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The last line that was looked at, for `after_log_id`, also where filters left it out. 0 where there was none.
+	LastLogId     int64 `protobuf:"varint,3,opt,name=last_log_id,json=lastLogId,proto3" json:"last_log_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1320,6 +1343,123 @@ func (x *ListRunLogsResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListRunLogsResponse) GetLastLogId() int64 {
+	if x != nil {
+		return x.LastLogId
+	}
+	return 0
+}
+
+// AnnotateRunRequest is what to keep.
+type AnnotateRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace. Empty means "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The run. Required.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// What is said. At least 1, at most 100.
+	Annotations   []*AnnotationEntry `protobuf:"bytes,3,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnotateRunRequest) Reset() {
+	*x = AnnotateRunRequest{}
+	mi := &file_stageline_v1_run_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnotateRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnotateRunRequest) ProtoMessage() {}
+
+func (x *AnnotateRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_stageline_v1_run_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnotateRunRequest.ProtoReflect.Descriptor instead.
+func (*AnnotateRunRequest) Descriptor() ([]byte, []int) {
+	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AnnotateRunRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AnnotateRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *AnnotateRunRequest) GetAnnotations() []*AnnotationEntry {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// AnnotateRunResponse tells what was new.
+type AnnotateRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids of the remarks that were kept now; those that are missing were there already.
+	NewAnnotationIds []string `protobuf:"bytes,1,rep,name=new_annotation_ids,json=newAnnotationIds,proto3" json:"new_annotation_ids,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *AnnotateRunResponse) Reset() {
+	*x = AnnotateRunResponse{}
+	mi := &file_stageline_v1_run_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnotateRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnotateRunResponse) ProtoMessage() {}
+
+func (x *AnnotateRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_stageline_v1_run_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnotateRunResponse.ProtoReflect.Descriptor instead.
+func (*AnnotateRunResponse) Descriptor() ([]byte, []int) {
+	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AnnotateRunResponse) GetNewAnnotationIds() []string {
+	if x != nil {
+		return x.NewAnnotationIds
+	}
+	return nil
+}
+
 // ListAnnotationsRequest asks for one page.
 type ListAnnotationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1334,14 +1474,28 @@ type ListAnnotationsRequest struct {
 	// Most annotations in the page. 0 means 50; at most 1,000, more is refused.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before, with the same filters. Empty means the first page.
-	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only of this scope, such as "run". Empty means of any.
+	Scope string `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Only about the thing of this id in its scope. Empty means about any.
+	ScopeId string `protobuf:"bytes,8,opt,name=scope_id,json=scopeId,proto3" json:"scope_id,omitempty"`
+	// Only said by an actor of this kind. Empty means by any.
+	ActorKind string `protobuf:"bytes,9,opt,name=actor_kind,json=actorKind,proto3" json:"actor_kind,omitempty"`
+	// Only said by the actor of this id. Empty means by any.
+	ActorId string `protobuf:"bytes,10,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Only said in this generation of a stage. Unset means in any.
+	Generation *int32 `protobuf:"varint,11,opt,name=generation,proto3,oneof" json:"generation,omitempty"`
+	// Only booked at this time or later. Unset means at any.
+	Since *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=since,proto3" json:"since,omitempty"`
+	// Only booked before this time. Unset means at any.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListAnnotationsRequest) Reset() {
 	*x = ListAnnotationsRequest{}
-	mi := &file_stageline_v1_run_service_proto_msgTypes[19]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1507,7 @@ func (x *ListAnnotationsRequest) String() string {
 func (*ListAnnotationsRequest) ProtoMessage() {}
 
 func (x *ListAnnotationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_stageline_v1_run_service_proto_msgTypes[19]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1520,7 @@ func (x *ListAnnotationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnotationsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnotationsRequest) Descriptor() ([]byte, []int) {
-	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{19}
+	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListAnnotationsRequest) GetNamespace() string {
@@ -1411,6 +1565,55 @@ func (x *ListAnnotationsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListAnnotationsRequest) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ListAnnotationsRequest) GetScopeId() string {
+	if x != nil {
+		return x.ScopeId
+	}
+	return ""
+}
+
+func (x *ListAnnotationsRequest) GetActorKind() string {
+	if x != nil {
+		return x.ActorKind
+	}
+	return ""
+}
+
+func (x *ListAnnotationsRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ListAnnotationsRequest) GetGeneration() int32 {
+	if x != nil && x.Generation != nil {
+		return *x.Generation
+	}
+	return 0
+}
+
+func (x *ListAnnotationsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListAnnotationsRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 // ListAnnotationsResponse is one page.
 type ListAnnotationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1424,7 +1627,7 @@ type ListAnnotationsResponse struct {
 
 func (x *ListAnnotationsResponse) Reset() {
 	*x = ListAnnotationsResponse{}
-	mi := &file_stageline_v1_run_service_proto_msgTypes[20]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1639,7 @@ func (x *ListAnnotationsResponse) String() string {
 func (*ListAnnotationsResponse) ProtoMessage() {}
 
 func (x *ListAnnotationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_stageline_v1_run_service_proto_msgTypes[20]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1652,7 @@ func (x *ListAnnotationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnotationsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnotationsResponse) Descriptor() ([]byte, []int) {
-	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{20}
+	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListAnnotationsResponse) GetAnnotations() []*Annotation {
@@ -1493,7 +1696,7 @@ type ResumeStageRequest struct {
 
 func (x *ResumeStageRequest) Reset() {
 	*x = ResumeStageRequest{}
-	mi := &file_stageline_v1_run_service_proto_msgTypes[21]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1708,7 @@ func (x *ResumeStageRequest) String() string {
 func (*ResumeStageRequest) ProtoMessage() {}
 
 func (x *ResumeStageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_stageline_v1_run_service_proto_msgTypes[21]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1721,7 @@ func (x *ResumeStageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeStageRequest.ProtoReflect.Descriptor instead.
 func (*ResumeStageRequest) Descriptor() ([]byte, []int) {
-	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{21}
+	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ResumeStageRequest) GetNamespace() string {
@@ -1624,7 +1827,7 @@ type CheckNow struct {
 
 func (x *CheckNow) Reset() {
 	*x = CheckNow{}
-	mi := &file_stageline_v1_run_service_proto_msgTypes[22]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1839,7 @@ func (x *CheckNow) String() string {
 func (*CheckNow) ProtoMessage() {}
 
 func (x *CheckNow) ProtoReflect() protoreflect.Message {
-	mi := &file_stageline_v1_run_service_proto_msgTypes[22]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1852,7 @@ func (x *CheckNow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckNow.ProtoReflect.Descriptor instead.
 func (*CheckNow) Descriptor() ([]byte, []int) {
-	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{22}
+	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{24}
 }
 
 // ResumeStageResponse holds the run.
@@ -1663,7 +1866,7 @@ type ResumeStageResponse struct {
 
 func (x *ResumeStageResponse) Reset() {
 	*x = ResumeStageResponse{}
-	mi := &file_stageline_v1_run_service_proto_msgTypes[23]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1878,7 @@ func (x *ResumeStageResponse) String() string {
 func (*ResumeStageResponse) ProtoMessage() {}
 
 func (x *ResumeStageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_stageline_v1_run_service_proto_msgTypes[23]
+	mi := &file_stageline_v1_run_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1891,7 @@ func (x *ResumeStageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeStageResponse.ProtoReflect.Descriptor instead.
 func (*ResumeStageResponse) Descriptor() ([]byte, []int) {
-	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{23}
+	return file_stageline_v1_run_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResumeStageResponse) GetRun() *Run {
@@ -1702,7 +1905,7 @@ var File_stageline_v1_run_service_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1estageline/v1/run_service.proto\x12\fstageline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/event.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x16stageline/v1/run.proto\"\xe9\x03\n" +
+	"\x1estageline/v1/run_service.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/event.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x16stageline/v1/run.proto\"\xe9\x03\n" +
 	"\x10CreateRunRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\n" +
@@ -1786,7 +1989,7 @@ const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"l\n" +
 	"\x15ListRunEventsResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.stageline.v1.EventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd5\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x02\n" +
 	"\x12ListRunLogsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x19\n" +
@@ -1794,10 +1997,20 @@ const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"\tlevel_min\x18\x04 \x01(\x0e2\x16.stageline.v1.LogLevelR\blevelMin\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"o\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\x12 \n" +
+	"\fafter_log_id\x18\a \x01(\x03R\n" +
+	"afterLogId\x12-\n" +
+	"\x04wait\x18\b \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x8f\x01\n" +
 	"\x13ListRunLogsResponse\x120\n" +
 	"\aentries\x18\x01 \x03(\v2\x16.stageline.v1.LogEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc3\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1e\n" +
+	"\vlast_log_id\x18\x03 \x01(\x03R\tlastLogId\"\x8a\x01\n" +
+	"\x12AnnotateRunRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12?\n" +
+	"\vannotations\x18\x03 \x03(\v2\x1d.stageline.v1.AnnotationEntryR\vannotations\"C\n" +
+	"\x13AnnotateRunResponse\x12,\n" +
+	"\x12new_annotation_ids\x18\x01 \x03(\tR\x10newAnnotationIds\"\xc6\x03\n" +
 	"\x16ListAnnotationsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1d\n" +
@@ -1806,7 +2019,19 @@ const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"\bstage_id\x18\x04 \x01(\tR\astageId\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"}\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05scope\x18\a \x01(\tR\x05scope\x12\x19\n" +
+	"\bscope_id\x18\b \x01(\tR\ascopeId\x12\x1d\n" +
+	"\n" +
+	"actor_kind\x18\t \x01(\tR\tactorKind\x12\x19\n" +
+	"\bactor_id\x18\n" +
+	" \x01(\tR\aactorId\x12#\n" +
+	"\n" +
+	"generation\x18\v \x01(\x05H\x00R\n" +
+	"generation\x88\x01\x01\x120\n" +
+	"\x05since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05untilB\r\n" +
+	"\v_generation\"}\n" +
 	"\x17ListAnnotationsResponse\x12:\n" +
 	"\vannotations\x18\x01 \x03(\v2\x18.stageline.v1.AnnotationR\vannotations\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcf\x02\n" +
@@ -1824,7 +2049,7 @@ const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"\n" +
 	"\bCheckNow\":\n" +
 	"\x13ResumeStageResponse\x12#\n" +
-	"\x03run\x18\x01 \x01(\v2\x11.stageline.v1.RunR\x03run2\x92\a\n" +
+	"\x03run\x18\x01 \x01(\v2\x11.stageline.v1.RunR\x03run2\xe6\a\n" +
 	"\n" +
 	"RunService\x12L\n" +
 	"\tCreateRun\x12\x1e.stageline.v1.CreateRunRequest\x1a\x1f.stageline.v1.CreateRunResponse\x12^\n" +
@@ -1835,7 +2060,8 @@ const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"\bRerunRun\x12\x1d.stageline.v1.RerunRunRequest\x1a\x1e.stageline.v1.RerunRunResponse\x12K\n" +
 	"\bWatchRun\x12\x1d.stageline.v1.WatchRunRequest\x1a\x1e.stageline.v1.WatchRunResponse0\x01\x12X\n" +
 	"\rListRunEvents\x12\".stageline.v1.ListRunEventsRequest\x1a#.stageline.v1.ListRunEventsResponse\x12R\n" +
-	"\vListRunLogs\x12 .stageline.v1.ListRunLogsRequest\x1a!.stageline.v1.ListRunLogsResponse\x12^\n" +
+	"\vListRunLogs\x12 .stageline.v1.ListRunLogsRequest\x1a!.stageline.v1.ListRunLogsResponse\x12R\n" +
+	"\vAnnotateRun\x12 .stageline.v1.AnnotateRunRequest\x1a!.stageline.v1.AnnotateRunResponse\x12^\n" +
 	"\x0fListAnnotations\x12$.stageline.v1.ListAnnotationsRequest\x1a%.stageline.v1.ListAnnotationsResponse\x12R\n" +
 	"\vResumeStage\x12 .stageline.v1.ResumeStageRequest\x1a!.stageline.v1.ResumeStageResponseB\xa0\x01\n" +
 	"\x10com.stageline.v1B\x0fRunServiceProtoP\x01Z*stageline/sdk/gen/stageline/v1;stagelinev1\xa2\x02\x03SXX\xaa\x02\fStageline.V1\xca\x02\fStageline\\V1\xe2\x02\x18Stageline\\V1\\GPBMetadata\xea\x02\rStageline::V1b\x06proto3"
@@ -1852,7 +2078,7 @@ func file_stageline_v1_run_service_proto_rawDescGZIP() []byte {
 	return file_stageline_v1_run_service_proto_rawDescData
 }
 
-var file_stageline_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_stageline_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_stageline_v1_run_service_proto_goTypes = []any{
 	(*CreateRunRequest)(nil),        // 0: stageline.v1.CreateRunRequest
 	(*CreateRunResponse)(nil),       // 1: stageline.v1.CreateRunResponse
@@ -1873,83 +2099,92 @@ var file_stageline_v1_run_service_proto_goTypes = []any{
 	(*ListRunEventsResponse)(nil),   // 16: stageline.v1.ListRunEventsResponse
 	(*ListRunLogsRequest)(nil),      // 17: stageline.v1.ListRunLogsRequest
 	(*ListRunLogsResponse)(nil),     // 18: stageline.v1.ListRunLogsResponse
-	(*ListAnnotationsRequest)(nil),  // 19: stageline.v1.ListAnnotationsRequest
-	(*ListAnnotationsResponse)(nil), // 20: stageline.v1.ListAnnotationsResponse
-	(*ResumeStageRequest)(nil),      // 21: stageline.v1.ResumeStageRequest
-	(*CheckNow)(nil),                // 22: stageline.v1.CheckNow
-	(*ResumeStageResponse)(nil),     // 23: stageline.v1.ResumeStageResponse
-	nil,                             // 24: stageline.v1.CreateRunRequest.LabelsEntry
-	nil,                             // 25: stageline.v1.ListRunsRequest.LabelsEntry
-	(*Payload)(nil),                 // 26: stageline.v1.Payload
-	(*AnnotationEntry)(nil),         // 27: stageline.v1.AnnotationEntry
-	(*Run)(nil),                     // 28: stageline.v1.Run
-	(*ErrorDetail)(nil),             // 29: stageline.v1.ErrorDetail
-	(RunView)(0),                    // 30: stageline.v1.RunView
-	(RunState)(0),                   // 31: stageline.v1.RunState
-	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
-	(*Event)(nil),                   // 33: stageline.v1.Event
-	(LogLevel)(0),                   // 34: stageline.v1.LogLevel
-	(*LogEntry)(nil),                // 35: stageline.v1.LogEntry
-	(*Annotation)(nil),              // 36: stageline.v1.Annotation
-	(*StageError)(nil),              // 37: stageline.v1.StageError
+	(*AnnotateRunRequest)(nil),      // 19: stageline.v1.AnnotateRunRequest
+	(*AnnotateRunResponse)(nil),     // 20: stageline.v1.AnnotateRunResponse
+	(*ListAnnotationsRequest)(nil),  // 21: stageline.v1.ListAnnotationsRequest
+	(*ListAnnotationsResponse)(nil), // 22: stageline.v1.ListAnnotationsResponse
+	(*ResumeStageRequest)(nil),      // 23: stageline.v1.ResumeStageRequest
+	(*CheckNow)(nil),                // 24: stageline.v1.CheckNow
+	(*ResumeStageResponse)(nil),     // 25: stageline.v1.ResumeStageResponse
+	nil,                             // 26: stageline.v1.CreateRunRequest.LabelsEntry
+	nil,                             // 27: stageline.v1.ListRunsRequest.LabelsEntry
+	(*Payload)(nil),                 // 28: stageline.v1.Payload
+	(*AnnotationEntry)(nil),         // 29: stageline.v1.AnnotationEntry
+	(*Run)(nil),                     // 30: stageline.v1.Run
+	(*ErrorDetail)(nil),             // 31: stageline.v1.ErrorDetail
+	(RunView)(0),                    // 32: stageline.v1.RunView
+	(RunState)(0),                   // 33: stageline.v1.RunState
+	(*timestamppb.Timestamp)(nil),   // 34: google.protobuf.Timestamp
+	(*Event)(nil),                   // 35: stageline.v1.Event
+	(LogLevel)(0),                   // 36: stageline.v1.LogLevel
+	(*durationpb.Duration)(nil),     // 37: google.protobuf.Duration
+	(*LogEntry)(nil),                // 38: stageline.v1.LogEntry
+	(*Annotation)(nil),              // 39: stageline.v1.Annotation
+	(*StageError)(nil),              // 40: stageline.v1.StageError
 }
 var file_stageline_v1_run_service_proto_depIdxs = []int32{
-	26, // 0: stageline.v1.CreateRunRequest.input:type_name -> stageline.v1.Payload
-	26, // 1: stageline.v1.CreateRunRequest.config:type_name -> stageline.v1.Payload
-	24, // 2: stageline.v1.CreateRunRequest.labels:type_name -> stageline.v1.CreateRunRequest.LabelsEntry
-	27, // 3: stageline.v1.CreateRunRequest.annotations:type_name -> stageline.v1.AnnotationEntry
-	28, // 4: stageline.v1.CreateRunResponse.run:type_name -> stageline.v1.Run
+	28, // 0: stageline.v1.CreateRunRequest.input:type_name -> stageline.v1.Payload
+	28, // 1: stageline.v1.CreateRunRequest.config:type_name -> stageline.v1.Payload
+	26, // 2: stageline.v1.CreateRunRequest.labels:type_name -> stageline.v1.CreateRunRequest.LabelsEntry
+	29, // 3: stageline.v1.CreateRunRequest.annotations:type_name -> stageline.v1.AnnotationEntry
+	30, // 4: stageline.v1.CreateRunResponse.run:type_name -> stageline.v1.Run
 	0,  // 5: stageline.v1.BatchCreateRunsRequest.requests:type_name -> stageline.v1.CreateRunRequest
 	4,  // 6: stageline.v1.BatchCreateRunsResponse.results:type_name -> stageline.v1.BatchCreateRunsResult
 	1,  // 7: stageline.v1.BatchCreateRunsResult.created:type_name -> stageline.v1.CreateRunResponse
-	29, // 8: stageline.v1.BatchCreateRunsResult.error:type_name -> stageline.v1.ErrorDetail
-	30, // 9: stageline.v1.GetRunRequest.view:type_name -> stageline.v1.RunView
-	28, // 10: stageline.v1.GetRunResponse.run:type_name -> stageline.v1.Run
-	31, // 11: stageline.v1.ListRunsRequest.states:type_name -> stageline.v1.RunState
-	32, // 12: stageline.v1.ListRunsRequest.created_after:type_name -> google.protobuf.Timestamp
-	32, // 13: stageline.v1.ListRunsRequest.created_before:type_name -> google.protobuf.Timestamp
-	25, // 14: stageline.v1.ListRunsRequest.labels:type_name -> stageline.v1.ListRunsRequest.LabelsEntry
-	30, // 15: stageline.v1.ListRunsRequest.view:type_name -> stageline.v1.RunView
-	28, // 16: stageline.v1.ListRunsResponse.runs:type_name -> stageline.v1.Run
-	28, // 17: stageline.v1.CancelRunResponse.run:type_name -> stageline.v1.Run
-	26, // 18: stageline.v1.RerunRunRequest.config:type_name -> stageline.v1.Payload
-	28, // 19: stageline.v1.RerunRunResponse.run:type_name -> stageline.v1.Run
-	33, // 20: stageline.v1.WatchRunResponse.event:type_name -> stageline.v1.Event
-	33, // 21: stageline.v1.ListRunEventsResponse.events:type_name -> stageline.v1.Event
-	34, // 22: stageline.v1.ListRunLogsRequest.level_min:type_name -> stageline.v1.LogLevel
-	35, // 23: stageline.v1.ListRunLogsResponse.entries:type_name -> stageline.v1.LogEntry
-	36, // 24: stageline.v1.ListAnnotationsResponse.annotations:type_name -> stageline.v1.Annotation
-	26, // 25: stageline.v1.ResumeStageRequest.output:type_name -> stageline.v1.Payload
-	37, // 26: stageline.v1.ResumeStageRequest.failure:type_name -> stageline.v1.StageError
-	22, // 27: stageline.v1.ResumeStageRequest.check_now:type_name -> stageline.v1.CheckNow
-	28, // 28: stageline.v1.ResumeStageResponse.run:type_name -> stageline.v1.Run
-	0,  // 29: stageline.v1.RunService.CreateRun:input_type -> stageline.v1.CreateRunRequest
-	2,  // 30: stageline.v1.RunService.BatchCreateRuns:input_type -> stageline.v1.BatchCreateRunsRequest
-	5,  // 31: stageline.v1.RunService.GetRun:input_type -> stageline.v1.GetRunRequest
-	7,  // 32: stageline.v1.RunService.ListRuns:input_type -> stageline.v1.ListRunsRequest
-	9,  // 33: stageline.v1.RunService.CancelRun:input_type -> stageline.v1.CancelRunRequest
-	11, // 34: stageline.v1.RunService.RerunRun:input_type -> stageline.v1.RerunRunRequest
-	13, // 35: stageline.v1.RunService.WatchRun:input_type -> stageline.v1.WatchRunRequest
-	15, // 36: stageline.v1.RunService.ListRunEvents:input_type -> stageline.v1.ListRunEventsRequest
-	17, // 37: stageline.v1.RunService.ListRunLogs:input_type -> stageline.v1.ListRunLogsRequest
-	19, // 38: stageline.v1.RunService.ListAnnotations:input_type -> stageline.v1.ListAnnotationsRequest
-	21, // 39: stageline.v1.RunService.ResumeStage:input_type -> stageline.v1.ResumeStageRequest
-	1,  // 40: stageline.v1.RunService.CreateRun:output_type -> stageline.v1.CreateRunResponse
-	3,  // 41: stageline.v1.RunService.BatchCreateRuns:output_type -> stageline.v1.BatchCreateRunsResponse
-	6,  // 42: stageline.v1.RunService.GetRun:output_type -> stageline.v1.GetRunResponse
-	8,  // 43: stageline.v1.RunService.ListRuns:output_type -> stageline.v1.ListRunsResponse
-	10, // 44: stageline.v1.RunService.CancelRun:output_type -> stageline.v1.CancelRunResponse
-	12, // 45: stageline.v1.RunService.RerunRun:output_type -> stageline.v1.RerunRunResponse
-	14, // 46: stageline.v1.RunService.WatchRun:output_type -> stageline.v1.WatchRunResponse
-	16, // 47: stageline.v1.RunService.ListRunEvents:output_type -> stageline.v1.ListRunEventsResponse
-	18, // 48: stageline.v1.RunService.ListRunLogs:output_type -> stageline.v1.ListRunLogsResponse
-	20, // 49: stageline.v1.RunService.ListAnnotations:output_type -> stageline.v1.ListAnnotationsResponse
-	23, // 50: stageline.v1.RunService.ResumeStage:output_type -> stageline.v1.ResumeStageResponse
-	40, // [40:51] is the sub-list for method output_type
-	29, // [29:40] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	31, // 8: stageline.v1.BatchCreateRunsResult.error:type_name -> stageline.v1.ErrorDetail
+	32, // 9: stageline.v1.GetRunRequest.view:type_name -> stageline.v1.RunView
+	30, // 10: stageline.v1.GetRunResponse.run:type_name -> stageline.v1.Run
+	33, // 11: stageline.v1.ListRunsRequest.states:type_name -> stageline.v1.RunState
+	34, // 12: stageline.v1.ListRunsRequest.created_after:type_name -> google.protobuf.Timestamp
+	34, // 13: stageline.v1.ListRunsRequest.created_before:type_name -> google.protobuf.Timestamp
+	27, // 14: stageline.v1.ListRunsRequest.labels:type_name -> stageline.v1.ListRunsRequest.LabelsEntry
+	32, // 15: stageline.v1.ListRunsRequest.view:type_name -> stageline.v1.RunView
+	30, // 16: stageline.v1.ListRunsResponse.runs:type_name -> stageline.v1.Run
+	30, // 17: stageline.v1.CancelRunResponse.run:type_name -> stageline.v1.Run
+	28, // 18: stageline.v1.RerunRunRequest.config:type_name -> stageline.v1.Payload
+	30, // 19: stageline.v1.RerunRunResponse.run:type_name -> stageline.v1.Run
+	35, // 20: stageline.v1.WatchRunResponse.event:type_name -> stageline.v1.Event
+	35, // 21: stageline.v1.ListRunEventsResponse.events:type_name -> stageline.v1.Event
+	36, // 22: stageline.v1.ListRunLogsRequest.level_min:type_name -> stageline.v1.LogLevel
+	37, // 23: stageline.v1.ListRunLogsRequest.wait:type_name -> google.protobuf.Duration
+	38, // 24: stageline.v1.ListRunLogsResponse.entries:type_name -> stageline.v1.LogEntry
+	29, // 25: stageline.v1.AnnotateRunRequest.annotations:type_name -> stageline.v1.AnnotationEntry
+	34, // 26: stageline.v1.ListAnnotationsRequest.since:type_name -> google.protobuf.Timestamp
+	34, // 27: stageline.v1.ListAnnotationsRequest.until:type_name -> google.protobuf.Timestamp
+	39, // 28: stageline.v1.ListAnnotationsResponse.annotations:type_name -> stageline.v1.Annotation
+	28, // 29: stageline.v1.ResumeStageRequest.output:type_name -> stageline.v1.Payload
+	40, // 30: stageline.v1.ResumeStageRequest.failure:type_name -> stageline.v1.StageError
+	24, // 31: stageline.v1.ResumeStageRequest.check_now:type_name -> stageline.v1.CheckNow
+	30, // 32: stageline.v1.ResumeStageResponse.run:type_name -> stageline.v1.Run
+	0,  // 33: stageline.v1.RunService.CreateRun:input_type -> stageline.v1.CreateRunRequest
+	2,  // 34: stageline.v1.RunService.BatchCreateRuns:input_type -> stageline.v1.BatchCreateRunsRequest
+	5,  // 35: stageline.v1.RunService.GetRun:input_type -> stageline.v1.GetRunRequest
+	7,  // 36: stageline.v1.RunService.ListRuns:input_type -> stageline.v1.ListRunsRequest
+	9,  // 37: stageline.v1.RunService.CancelRun:input_type -> stageline.v1.CancelRunRequest
+	11, // 38: stageline.v1.RunService.RerunRun:input_type -> stageline.v1.RerunRunRequest
+	13, // 39: stageline.v1.RunService.WatchRun:input_type -> stageline.v1.WatchRunRequest
+	15, // 40: stageline.v1.RunService.ListRunEvents:input_type -> stageline.v1.ListRunEventsRequest
+	17, // 41: stageline.v1.RunService.ListRunLogs:input_type -> stageline.v1.ListRunLogsRequest
+	19, // 42: stageline.v1.RunService.AnnotateRun:input_type -> stageline.v1.AnnotateRunRequest
+	21, // 43: stageline.v1.RunService.ListAnnotations:input_type -> stageline.v1.ListAnnotationsRequest
+	23, // 44: stageline.v1.RunService.ResumeStage:input_type -> stageline.v1.ResumeStageRequest
+	1,  // 45: stageline.v1.RunService.CreateRun:output_type -> stageline.v1.CreateRunResponse
+	3,  // 46: stageline.v1.RunService.BatchCreateRuns:output_type -> stageline.v1.BatchCreateRunsResponse
+	6,  // 47: stageline.v1.RunService.GetRun:output_type -> stageline.v1.GetRunResponse
+	8,  // 48: stageline.v1.RunService.ListRuns:output_type -> stageline.v1.ListRunsResponse
+	10, // 49: stageline.v1.RunService.CancelRun:output_type -> stageline.v1.CancelRunResponse
+	12, // 50: stageline.v1.RunService.RerunRun:output_type -> stageline.v1.RerunRunResponse
+	14, // 51: stageline.v1.RunService.WatchRun:output_type -> stageline.v1.WatchRunResponse
+	16, // 52: stageline.v1.RunService.ListRunEvents:output_type -> stageline.v1.ListRunEventsResponse
+	18, // 53: stageline.v1.RunService.ListRunLogs:output_type -> stageline.v1.ListRunLogsResponse
+	20, // 54: stageline.v1.RunService.AnnotateRun:output_type -> stageline.v1.AnnotateRunResponse
+	22, // 55: stageline.v1.RunService.ListAnnotations:output_type -> stageline.v1.ListAnnotationsResponse
+	25, // 56: stageline.v1.RunService.ResumeStage:output_type -> stageline.v1.ResumeStageResponse
+	45, // [45:57] is the sub-list for method output_type
+	33, // [33:45] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_run_service_proto_init() }
@@ -1968,7 +2203,8 @@ func file_stageline_v1_run_service_proto_init() {
 		(*BatchCreateRunsResult_Created)(nil),
 		(*BatchCreateRunsResult_Error)(nil),
 	}
-	file_stageline_v1_run_service_proto_msgTypes[21].OneofWrappers = []any{
+	file_stageline_v1_run_service_proto_msgTypes[21].OneofWrappers = []any{}
+	file_stageline_v1_run_service_proto_msgTypes[23].OneofWrappers = []any{
 		(*ResumeStageRequest_Output)(nil),
 		(*ResumeStageRequest_Failure)(nil),
 		(*ResumeStageRequest_CheckNow)(nil),
@@ -1979,7 +2215,7 @@ func file_stageline_v1_run_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stageline_v1_run_service_proto_rawDesc), len(file_stageline_v1_run_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

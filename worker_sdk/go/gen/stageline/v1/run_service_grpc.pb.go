@@ -30,6 +30,7 @@ const (
 	RunService_WatchRun_FullMethodName        = "/stageline.v1.RunService/WatchRun"
 	RunService_ListRunEvents_FullMethodName   = "/stageline.v1.RunService/ListRunEvents"
 	RunService_ListRunLogs_FullMethodName     = "/stageline.v1.RunService/ListRunLogs"
+	RunService_AnnotateRun_FullMethodName     = "/stageline.v1.RunService/AnnotateRun"
 	RunService_ListAnnotations_FullMethodName = "/stageline.v1.RunService/ListAnnotations"
 	RunService_ResumeStage_FullMethodName     = "/stageline.v1.RunService/ResumeStage"
 )
@@ -121,6 +122,14 @@ type RunServiceClient interface {
 	// - NOT_FOUND, STAGE_NOT_FOUND: the run's workflow version has no such stage. Use one of the ids in the metadata.
 	// - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
 	ListRunLogs(ctx context.Context, in *ListRunLogsRequest, opts ...grpc.CallOption) (*ListRunLogsResponse, error)
+	// AnnotateRun keeps remarks about a run, in whatever state it is. A remark whose id the run has already is passed over,
+	// so that the call may be repeated.
+	//
+	// Errors:
+	// - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+	// - INVALID_ARGUMENT, INVALID_FIELD: there are none, or a field breaks its rule. Correct the request.
+	// - INVALID_ARGUMENT, LIMIT_EXCEEDED: there are too many, or one is too large. The details name the limit.
+	AnnotateRun(ctx context.Context, in *AnnotateRunRequest, opts ...grpc.CallOption) (*AnnotateRunResponse, error)
 	// ListAnnotations lists annotations of a run, the oldest first.
 	//
 	// Errors:
@@ -250,6 +259,16 @@ func (c *runServiceClient) ListRunLogs(ctx context.Context, in *ListRunLogsReque
 	return out, nil
 }
 
+func (c *runServiceClient) AnnotateRun(ctx context.Context, in *AnnotateRunRequest, opts ...grpc.CallOption) (*AnnotateRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnnotateRunResponse)
+	err := c.cc.Invoke(ctx, RunService_AnnotateRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *runServiceClient) ListAnnotations(ctx context.Context, in *ListAnnotationsRequest, opts ...grpc.CallOption) (*ListAnnotationsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAnnotationsResponse)
@@ -357,6 +376,14 @@ type RunServiceServer interface {
 	// - NOT_FOUND, STAGE_NOT_FOUND: the run's workflow version has no such stage. Use one of the ids in the metadata.
 	// - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
 	ListRunLogs(context.Context, *ListRunLogsRequest) (*ListRunLogsResponse, error)
+	// AnnotateRun keeps remarks about a run, in whatever state it is. A remark whose id the run has already is passed over,
+	// so that the call may be repeated.
+	//
+	// Errors:
+	// - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+	// - INVALID_ARGUMENT, INVALID_FIELD: there are none, or a field breaks its rule. Correct the request.
+	// - INVALID_ARGUMENT, LIMIT_EXCEEDED: there are too many, or one is too large. The details name the limit.
+	AnnotateRun(context.Context, *AnnotateRunRequest) (*AnnotateRunResponse, error)
 	// ListAnnotations lists annotations of a run, the oldest first.
 	//
 	// Errors:
@@ -413,6 +440,9 @@ func (UnimplementedRunServiceServer) ListRunEvents(context.Context, *ListRunEven
 }
 func (UnimplementedRunServiceServer) ListRunLogs(context.Context, *ListRunLogsRequest) (*ListRunLogsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRunLogs not implemented")
+}
+func (UnimplementedRunServiceServer) AnnotateRun(context.Context, *AnnotateRunRequest) (*AnnotateRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnnotateRun not implemented")
 }
 func (UnimplementedRunServiceServer) ListAnnotations(context.Context, *ListAnnotationsRequest) (*ListAnnotationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAnnotations not implemented")
@@ -596,6 +626,24 @@ func _RunService_ListRunLogs_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunService_AnnotateRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnnotateRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).AnnotateRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_AnnotateRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).AnnotateRun(ctx, req.(*AnnotateRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RunService_ListAnnotations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListAnnotationsRequest)
 	if err := dec(in); err != nil {
@@ -670,6 +718,10 @@ var RunService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRunLogs",
 			Handler:    _RunService_ListRunLogs_Handler,
+		},
+		{
+			MethodName: "AnnotateRun",
+			Handler:    _RunService_AnnotateRun_Handler,
 		},
 		{
 			MethodName: "ListAnnotations",

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stageline/v1/event_service.proto.
  */
 export const file_stageline_v1_event_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBzdGFnZWxpbmUvdjEvZXZlbnRfc2VydmljZS5wcm90bxIMc3RhZ2VsaW5lLnYxInAKE1N0cmVhbUV2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg4KBmN1cnNvchgCIAEoDBIQCghmcm9tX25vdxgDIAEoCBINCgV0eXBlcxgEIAMoCRIVCg13b3JrZmxvd19uYW1lGAUgASgJIksKFFN0cmVhbUV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLnN0YWdlbGluZS52MS5FdmVudBIOCgZjdXJzb3IYAiABKAwirQEKCkRlYWRMZXR0ZXISFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkSIgoFZXZlbnQYAiABKAsyEy5zdGFnZWxpbmUudjEuRXZlbnQSDgoGcGx1Z2luGAMgASgJEhAKCGF0dGVtcHRzGAQgASgFEhIKCmxhc3RfZXJyb3IYBSABKAkSLQoJZGVhZF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJiChZMaXN0RGVhZExldHRlcnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIOCgZwbHVnaW4YAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiYgoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLgoMZGVhZF9sZXR0ZXJzGAEgAygLMhguc3RhZ2VsaW5lLnYxLkRlYWRMZXR0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImoKGFJlcGxheURlYWRMZXR0ZXJzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIXCg9kZWFkX2xldHRlcl9pZHMYAyADKAkSDgoGcGx1Z2luGAQgASgJIkEKGVJlcGxheURlYWRMZXR0ZXJzUmVzcG9uc2USFgoOcmVwbGF5ZWRfY291bnQYASABKAUSDAoEbW9yZRgCIAEoCDKtAgoMRXZlbnRTZXJ2aWNlElcKDFN0cmVhbUV2ZW50cxIhLnN0YWdlbGluZS52MS5TdHJlYW1FdmVudHNSZXF1ZXN0GiIuc3RhZ2VsaW5lLnYxLlN0cmVhbUV2ZW50c1Jlc3BvbnNlMAESXgoPTGlzdERlYWRMZXR0ZXJzEiQuc3RhZ2VsaW5lLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaJS5zdGFnZWxpbmUudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USZAoRUmVwbGF5RGVhZExldHRlcnMSJi5zdGFnZWxpbmUudjEuUmVwbGF5RGVhZExldHRlcnNSZXF1ZXN0Gicuc3RhZ2VsaW5lLnYxLlJlcGxheURlYWRMZXR0ZXJzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_stageline_v1_event]);
+  fileDesc("CiBzdGFnZWxpbmUvdjEvZXZlbnRfc2VydmljZS5wcm90bxIMc3RhZ2VsaW5lLnYxInAKE1N0cmVhbUV2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg4KBmN1cnNvchgCIAEoDBIQCghmcm9tX25vdxgDIAEoCBINCgV0eXBlcxgEIAMoCRIVCg13b3JrZmxvd19uYW1lGAUgASgJIksKFFN0cmVhbUV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLnN0YWdlbGluZS52MS5FdmVudBIOCgZjdXJzb3IYAiABKAwirQEKCkRlYWRMZXR0ZXISFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkSIgoFZXZlbnQYAiABKAsyEy5zdGFnZWxpbmUudjEuRXZlbnQSDgoGcGx1Z2luGAMgASgJEhAKCGF0dGVtcHRzGAQgASgFEhIKCmxhc3RfZXJyb3IYBSABKAkSLQoJZGVhZF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJiChZMaXN0RGVhZExldHRlcnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIOCgZwbHVnaW4YAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiYgoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLgoMZGVhZF9sZXR0ZXJzGAEgAygLMhguc3RhZ2VsaW5lLnYxLkRlYWRMZXR0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIngKGFJlcGxheURlYWRMZXR0ZXJzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIXCg9kZWFkX2xldHRlcl9pZHMYAyADKAkSDgoGcGx1Z2luGAQgASgJEgwKBHNraXAYBSABKAgiQQoZUmVwbGF5RGVhZExldHRlcnNSZXNwb25zZRIWCg5yZXBsYXllZF9jb3VudBgBIAEoBRIMCgRtb3JlGAIgASgIMq0CCgxFdmVudFNlcnZpY2USVwoMU3RyZWFtRXZlbnRzEiEuc3RhZ2VsaW5lLnYxLlN0cmVhbUV2ZW50c1JlcXVlc3QaIi5zdGFnZWxpbmUudjEuU3RyZWFtRXZlbnRzUmVzcG9uc2UwARJeCg9MaXN0RGVhZExldHRlcnMSJC5zdGFnZWxpbmUudjEuTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBolLnN0YWdlbGluZS52MS5MaXN0RGVhZExldHRlcnNSZXNwb25zZRJkChFSZXBsYXlEZWFkTGV0dGVycxImLnN0YWdlbGluZS52MS5SZXBsYXlEZWFkTGV0dGVyc1JlcXVlc3QaJy5zdGFnZWxpbmUudjEuUmVwbGF5RGVhZExldHRlcnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_stageline_v1_event]);
 
 /**
  * StreamEventsRequest says from where to stream, and what.
@@ -254,6 +254,13 @@ export type ReplayDeadLettersRequest = Message<"stageline.v1.ReplayDeadLettersRe
    * @generated from field: string plugin = 4;
    */
   plugin: string;
+
+  /**
+   * True: the events are not delivered; the plugin goes on with the ones after them.
+   *
+   * @generated from field: bool skip = 5;
+   */
+  skip: boolean;
 };
 
 /**
@@ -270,7 +277,7 @@ export const ReplayDeadLettersRequestSchema: GenMessage<ReplayDeadLettersRequest
  */
 export type ReplayDeadLettersResponse = Message<"stageline.v1.ReplayDeadLettersResponse"> & {
   /**
-   * Deliveries made due again.
+   * Deliveries made due again, or passed over.
    *
    * @generated from field: int32 replayed_count = 1;
    */
@@ -329,8 +336,8 @@ export const EventService: GenService<{
     output: typeof ListDeadLettersResponseSchema;
   },
   /**
-   * ReplayDeadLetters makes deliveries due again, with a fresh count of attempts. Later events of the run may have been
-   * delivered to the plugin in the meantime.
+   * ReplayDeadLetters makes deliveries due again, with a fresh count of attempts, or passes over them for good. Either way
+   * the plugin goes on with the run's later events, which have waited.
    *
    * Errors:
    * - NOT_FOUND, DEAD_LETTER_NOT_FOUND: one of the ids is unknown. Nothing was replayed. List them anew.

@@ -6,8 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Annotation, AnnotationEntry } from "./annotation_pb.js";
 import { file_stageline_v1_annotation } from "./annotation_pb.js";
 import type { ErrorDetail } from "./error_pb.js";
@@ -26,7 +26,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stageline/v1/run_service.proto.
  */
 export const file_stageline_v1_run_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zdGFnZWxpbmUvdjEvcnVuX3NlcnZpY2UucHJvdG8SDHN0YWdlbGluZS52MSL6AgoQQ3JlYXRlUnVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIVCg13b3JrZmxvd19uYW1lGAMgASgJEhgKEHdvcmtmbG93X3ZlcnNpb24YBCABKAUSJAoFaW5wdXQYBSABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIlCgZjb25maWcYBiABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIVCghwcmlvcml0eRgHIAEoBUgAiAEBEjoKBmxhYmVscxgIIAMoCzIqLnN0YWdlbGluZS52MS5DcmVhdGVSdW5SZXF1ZXN0LkxhYmVsc0VudHJ5EjIKC2Fubm90YXRpb25zGAkgAygLMh0uc3RhZ2VsaW5lLnYxLkFubm90YXRpb25FbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgsKCV9wcmlvcml0eSJFChFDcmVhdGVSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5zdGFnZWxpbmUudjEuUnVuEhAKCHJlcGxheWVkGAIgASgIIl0KFkJhdGNoQ3JlYXRlUnVuc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEjAKCHJlcXVlc3RzGAIgAygLMh4uc3RhZ2VsaW5lLnYxLkNyZWF0ZVJ1blJlcXVlc3QiTwoXQmF0Y2hDcmVhdGVSdW5zUmVzcG9uc2USNAoHcmVzdWx0cxgBIAMoCzIjLnN0YWdlbGluZS52MS5CYXRjaENyZWF0ZVJ1bnNSZXN1bHQigQEKFUJhdGNoQ3JlYXRlUnVuc1Jlc3VsdBIyCgdjcmVhdGVkGAEgASgLMh8uc3RhZ2VsaW5lLnYxLkNyZWF0ZVJ1blJlc3BvbnNlSAASKgoFZXJyb3IYAiABKAsyGS5zdGFnZWxpbmUudjEuRXJyb3JEZXRhaWxIAEIICgZyZXN1bHQiVwoNR2V0UnVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDgoGcnVuX2lkGAIgASgJEiMKBHZpZXcYAyABKA4yFS5zdGFnZWxpbmUudjEuUnVuVmlldyIwCg5HZXRSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5zdGFnZWxpbmUudjEuUnVuIoADCg9MaXN0UnVuc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhUKDXdvcmtmbG93X25hbWUYAiABKAkSJgoGc3RhdGVzGAMgAygOMhYuc3RhZ2VsaW5lLnYxLlJ1blN0YXRlEjEKDWNyZWF0ZWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI5CgZsYWJlbHMYBiADKAsyKS5zdGFnZWxpbmUudjEuTGlzdFJ1bnNSZXF1ZXN0LkxhYmVsc0VudHJ5EhEKCXBhZ2Vfc2l6ZRgHIAEoBRISCgpwYWdlX3Rva2VuGAggASgJEiMKBHZpZXcYCSABKA4yFS5zdGFnZWxpbmUudjEuUnVuVmlldxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkwKEExpc3RSdW5zUmVzcG9uc2USHwoEcnVucxgBIAMoCzIRLnN0YWdlbGluZS52MS5SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlkKEENhbmNlbFJ1blJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGcnVuX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCSIzChFDYW5jZWxSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5zdGFnZWxpbmUudjEuUnVuIpYBCg9SZXJ1blJ1blJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGcnVuX2lkGAMgASgJEhUKDWZyb21fc3RhZ2VfaWQYBCABKAkSJQoGY29uZmlnGAUgASgLMhUuc3RhZ2VsaW5lLnYxLlBheWxvYWQSDgoGcmVhc29uGAYgASgJIjIKEFJlcnVuUnVuUmVzcG9uc2USHgoDcnVuGAEgASgLMhEuc3RhZ2VsaW5lLnYxLlJ1biJMCg9XYXRjaFJ1blJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRIWCg5hZnRlcl9zZXF1ZW5jZRgDIAEoAyI2ChBXYXRjaFJ1blJlc3BvbnNlEiIKBWV2ZW50GAEgASgLMhMuc3RhZ2VsaW5lLnYxLkV2ZW50IngKFExpc3RSdW5FdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIOCgZydW5faWQYAiABKAkSFgoOYWZ0ZXJfc2VxdWVuY2UYAyABKAMSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiVQoVTGlzdFJ1bkV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLnN0YWdlbGluZS52MS5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkimwEKEkxpc3RSdW5Mb2dzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDgoGcnVuX2lkGAIgASgJEhAKCHN0YWdlX2lkGAMgASgJEikKCWxldmVsX21pbhgEIAEoDjIWLnN0YWdlbGluZS52MS5Mb2dMZXZlbBIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCSJXChNMaXN0UnVuTG9nc1Jlc3BvbnNlEicKB2VudHJpZXMYASADKAsyFi5zdGFnZWxpbmUudjEuTG9nRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIogBChZMaXN0QW5ub3RhdGlvbnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIOCgZydW5faWQYAiABKAkSEgoKa2V5X3ByZWZpeBgDIAEoCRIQCghzdGFnZV9pZBgEIAEoCRIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCSJhChdMaXN0QW5ub3RhdGlvbnNSZXNwb25zZRItCgthbm5vdGF0aW9ucxgBIAMoCzIYLnN0YWdlbGluZS52MS5Bbm5vdGF0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKBAgoSUmVzdW1lU3RhZ2VSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEg4KBnJ1bl9pZBgDIAEoCRIQCghzdGFnZV9pZBgEIAEoCRIUCgxyZXN1bWVfdG9rZW4YBSABKAkSJwoGb3V0cHV0GAYgASgLMhUuc3RhZ2VsaW5lLnYxLlBheWxvYWRIABIrCgdmYWlsdXJlGAcgASgLMhguc3RhZ2VsaW5lLnYxLlN0YWdlRXJyb3JIABIrCgljaGVja19ub3cYCCABKAsyFi5zdGFnZWxpbmUudjEuQ2hlY2tOb3dIAEIJCgdvdXRjb21lIgoKCENoZWNrTm93IjUKE1Jlc3VtZVN0YWdlUmVzcG9uc2USHgoDcnVuGAEgASgLMhEuc3RhZ2VsaW5lLnYxLlJ1bjKSBwoKUnVuU2VydmljZRJMCglDcmVhdGVSdW4SHi5zdGFnZWxpbmUudjEuQ3JlYXRlUnVuUmVxdWVzdBofLnN0YWdlbGluZS52MS5DcmVhdGVSdW5SZXNwb25zZRJeCg9CYXRjaENyZWF0ZVJ1bnMSJC5zdGFnZWxpbmUudjEuQmF0Y2hDcmVhdGVSdW5zUmVxdWVzdBolLnN0YWdlbGluZS52MS5CYXRjaENyZWF0ZVJ1bnNSZXNwb25zZRJDCgZHZXRSdW4SGy5zdGFnZWxpbmUudjEuR2V0UnVuUmVxdWVzdBocLnN0YWdlbGluZS52MS5HZXRSdW5SZXNwb25zZRJJCghMaXN0UnVucxIdLnN0YWdlbGluZS52MS5MaXN0UnVuc1JlcXVlc3QaHi5zdGFnZWxpbmUudjEuTGlzdFJ1bnNSZXNwb25zZRJMCglDYW5jZWxSdW4SHi5zdGFnZWxpbmUudjEuQ2FuY2VsUnVuUmVxdWVzdBofLnN0YWdlbGluZS52MS5DYW5jZWxSdW5SZXNwb25zZRJJCghSZXJ1blJ1bhIdLnN0YWdlbGluZS52MS5SZXJ1blJ1blJlcXVlc3QaHi5zdGFnZWxpbmUudjEuUmVydW5SdW5SZXNwb25zZRJLCghXYXRjaFJ1bhIdLnN0YWdlbGluZS52MS5XYXRjaFJ1blJlcXVlc3QaHi5zdGFnZWxpbmUudjEuV2F0Y2hSdW5SZXNwb25zZTABElgKDUxpc3RSdW5FdmVudHMSIi5zdGFnZWxpbmUudjEuTGlzdFJ1bkV2ZW50c1JlcXVlc3QaIy5zdGFnZWxpbmUudjEuTGlzdFJ1bkV2ZW50c1Jlc3BvbnNlElIKC0xpc3RSdW5Mb2dzEiAuc3RhZ2VsaW5lLnYxLkxpc3RSdW5Mb2dzUmVxdWVzdBohLnN0YWdlbGluZS52MS5MaXN0UnVuTG9nc1Jlc3BvbnNlEl4KD0xpc3RBbm5vdGF0aW9ucxIkLnN0YWdlbGluZS52MS5MaXN0QW5ub3RhdGlvbnNSZXF1ZXN0GiUuc3RhZ2VsaW5lLnYxLkxpc3RBbm5vdGF0aW9uc1Jlc3BvbnNlElIKC1Jlc3VtZVN0YWdlEiAuc3RhZ2VsaW5lLnYxLlJlc3VtZVN0YWdlUmVxdWVzdBohLnN0YWdlbGluZS52MS5SZXN1bWVTdGFnZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_stageline_v1_annotation, file_stageline_v1_error, file_stageline_v1_event, file_stageline_v1_failure, file_stageline_v1_payload, file_stageline_v1_run]);
+  fileDesc("Ch5zdGFnZWxpbmUvdjEvcnVuX3NlcnZpY2UucHJvdG8SDHN0YWdlbGluZS52MSL6AgoQQ3JlYXRlUnVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIVCg13b3JrZmxvd19uYW1lGAMgASgJEhgKEHdvcmtmbG93X3ZlcnNpb24YBCABKAUSJAoFaW5wdXQYBSABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIlCgZjb25maWcYBiABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIVCghwcmlvcml0eRgHIAEoBUgAiAEBEjoKBmxhYmVscxgIIAMoCzIqLnN0YWdlbGluZS52MS5DcmVhdGVSdW5SZXF1ZXN0LkxhYmVsc0VudHJ5EjIKC2Fubm90YXRpb25zGAkgAygLMh0uc3RhZ2VsaW5lLnYxLkFubm90YXRpb25FbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgsKCV9wcmlvcml0eSJFChFDcmVhdGVSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5zdGFnZWxpbmUudjEuUnVuEhAKCHJlcGxheWVkGAIgASgIIl0KFkJhdGNoQ3JlYXRlUnVuc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEjAKCHJlcXVlc3RzGAIgAygLMh4uc3RhZ2VsaW5lLnYxLkNyZWF0ZVJ1blJlcXVlc3QiTwoXQmF0Y2hDcmVhdGVSdW5zUmVzcG9uc2USNAoHcmVzdWx0cxgBIAMoCzIjLnN0YWdlbGluZS52MS5CYXRjaENyZWF0ZVJ1bnNSZXN1bHQigQEKFUJhdGNoQ3JlYXRlUnVuc1Jlc3VsdBIyCgdjcmVhdGVkGAEgASgLMh8uc3RhZ2VsaW5lLnYxLkNyZWF0ZVJ1blJlc3BvbnNlSAASKgoFZXJyb3IYAiABKAsyGS5zdGFnZWxpbmUudjEuRXJyb3JEZXRhaWxIAEIICgZyZXN1bHQiVwoNR2V0UnVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDgoGcnVuX2lkGAIgASgJEiMKBHZpZXcYAyABKA4yFS5zdGFnZWxpbmUudjEuUnVuVmlldyIwCg5HZXRSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5zdGFnZWxpbmUudjEuUnVuIoADCg9MaXN0UnVuc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhUKDXdvcmtmbG93X25hbWUYAiABKAkSJgoGc3RhdGVzGAMgAygOMhYuc3RhZ2VsaW5lLnYxLlJ1blN0YXRlEjEKDWNyZWF0ZWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI5CgZsYWJlbHMYBiADKAsyKS5zdGFnZWxpbmUudjEuTGlzdFJ1bnNSZXF1ZXN0LkxhYmVsc0VudHJ5EhEKCXBhZ2Vfc2l6ZRgHIAEoBRISCgpwYWdlX3Rva2VuGAggASgJEiMKBHZpZXcYCSABKA4yFS5zdGFnZWxpbmUudjEuUnVuVmlldxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkwKEExpc3RSdW5zUmVzcG9uc2USHwoEcnVucxgBIAMoCzIRLnN0YWdlbGluZS52MS5SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlkKEENhbmNlbFJ1blJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGcnVuX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCSIzChFDYW5jZWxSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5zdGFnZWxpbmUudjEuUnVuIpYBCg9SZXJ1blJ1blJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGcnVuX2lkGAMgASgJEhUKDWZyb21fc3RhZ2VfaWQYBCABKAkSJQoGY29uZmlnGAUgASgLMhUuc3RhZ2VsaW5lLnYxLlBheWxvYWQSDgoGcmVhc29uGAYgASgJIjIKEFJlcnVuUnVuUmVzcG9uc2USHgoDcnVuGAEgASgLMhEuc3RhZ2VsaW5lLnYxLlJ1biJMCg9XYXRjaFJ1blJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRIWCg5hZnRlcl9zZXF1ZW5jZRgDIAEoAyI2ChBXYXRjaFJ1blJlc3BvbnNlEiIKBWV2ZW50GAEgASgLMhMuc3RhZ2VsaW5lLnYxLkV2ZW50IngKFExpc3RSdW5FdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIOCgZydW5faWQYAiABKAkSFgoOYWZ0ZXJfc2VxdWVuY2UYAyABKAMSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiVQoVTGlzdFJ1bkV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLnN0YWdlbGluZS52MS5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki2gEKEkxpc3RSdW5Mb2dzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDgoGcnVuX2lkGAIgASgJEhAKCHN0YWdlX2lkGAMgASgJEikKCWxldmVsX21pbhgEIAEoDjIWLnN0YWdlbGluZS52MS5Mb2dMZXZlbBIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCRIUCgxhZnRlcl9sb2dfaWQYByABKAMSJwoEd2FpdBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJsChNMaXN0UnVuTG9nc1Jlc3BvbnNlEicKB2VudHJpZXMYASADKAsyFi5zdGFnZWxpbmUudjEuTG9nRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhMKC2xhc3RfbG9nX2lkGAMgASgDImsKEkFubm90YXRlUnVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDgoGcnVuX2lkGAIgASgJEjIKC2Fubm90YXRpb25zGAMgAygLMh0uc3RhZ2VsaW5lLnYxLkFubm90YXRpb25FbnRyeSIxChNBbm5vdGF0ZVJ1blJlc3BvbnNlEhoKEm5ld19hbm5vdGF0aW9uX2lkcxgBIAMoCSLNAgoWTGlzdEFubm90YXRpb25zUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDgoGcnVuX2lkGAIgASgJEhIKCmtleV9wcmVmaXgYAyABKAkSEAoIc3RhZ2VfaWQYBCABKAkSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkSDQoFc2NvcGUYByABKAkSEAoIc2NvcGVfaWQYCCABKAkSEgoKYWN0b3Jfa2luZBgJIAEoCRIQCghhY3Rvcl9pZBgKIAEoCRIXCgpnZW5lcmF0aW9uGAsgASgFSACIAQESKQoFc2luY2UYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEINCgtfZ2VuZXJhdGlvbiJhChdMaXN0QW5ub3RhdGlvbnNSZXNwb25zZRItCgthbm5vdGF0aW9ucxgBIAMoCzIYLnN0YWdlbGluZS52MS5Bbm5vdGF0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKBAgoSUmVzdW1lU3RhZ2VSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEg4KBnJ1bl9pZBgDIAEoCRIQCghzdGFnZV9pZBgEIAEoCRIUCgxyZXN1bWVfdG9rZW4YBSABKAkSJwoGb3V0cHV0GAYgASgLMhUuc3RhZ2VsaW5lLnYxLlBheWxvYWRIABIrCgdmYWlsdXJlGAcgASgLMhguc3RhZ2VsaW5lLnYxLlN0YWdlRXJyb3JIABIrCgljaGVja19ub3cYCCABKAsyFi5zdGFnZWxpbmUudjEuQ2hlY2tOb3dIAEIJCgdvdXRjb21lIgoKCENoZWNrTm93IjUKE1Jlc3VtZVN0YWdlUmVzcG9uc2USHgoDcnVuGAEgASgLMhEuc3RhZ2VsaW5lLnYxLlJ1bjLmBwoKUnVuU2VydmljZRJMCglDcmVhdGVSdW4SHi5zdGFnZWxpbmUudjEuQ3JlYXRlUnVuUmVxdWVzdBofLnN0YWdlbGluZS52MS5DcmVhdGVSdW5SZXNwb25zZRJeCg9CYXRjaENyZWF0ZVJ1bnMSJC5zdGFnZWxpbmUudjEuQmF0Y2hDcmVhdGVSdW5zUmVxdWVzdBolLnN0YWdlbGluZS52MS5CYXRjaENyZWF0ZVJ1bnNSZXNwb25zZRJDCgZHZXRSdW4SGy5zdGFnZWxpbmUudjEuR2V0UnVuUmVxdWVzdBocLnN0YWdlbGluZS52MS5HZXRSdW5SZXNwb25zZRJJCghMaXN0UnVucxIdLnN0YWdlbGluZS52MS5MaXN0UnVuc1JlcXVlc3QaHi5zdGFnZWxpbmUudjEuTGlzdFJ1bnNSZXNwb25zZRJMCglDYW5jZWxSdW4SHi5zdGFnZWxpbmUudjEuQ2FuY2VsUnVuUmVxdWVzdBofLnN0YWdlbGluZS52MS5DYW5jZWxSdW5SZXNwb25zZRJJCghSZXJ1blJ1bhIdLnN0YWdlbGluZS52MS5SZXJ1blJ1blJlcXVlc3QaHi5zdGFnZWxpbmUudjEuUmVydW5SdW5SZXNwb25zZRJLCghXYXRjaFJ1bhIdLnN0YWdlbGluZS52MS5XYXRjaFJ1blJlcXVlc3QaHi5zdGFnZWxpbmUudjEuV2F0Y2hSdW5SZXNwb25zZTABElgKDUxpc3RSdW5FdmVudHMSIi5zdGFnZWxpbmUudjEuTGlzdFJ1bkV2ZW50c1JlcXVlc3QaIy5zdGFnZWxpbmUudjEuTGlzdFJ1bkV2ZW50c1Jlc3BvbnNlElIKC0xpc3RSdW5Mb2dzEiAuc3RhZ2VsaW5lLnYxLkxpc3RSdW5Mb2dzUmVxdWVzdBohLnN0YWdlbGluZS52MS5MaXN0UnVuTG9nc1Jlc3BvbnNlElIKC0Fubm90YXRlUnVuEiAuc3RhZ2VsaW5lLnYxLkFubm90YXRlUnVuUmVxdWVzdBohLnN0YWdlbGluZS52MS5Bbm5vdGF0ZVJ1blJlc3BvbnNlEl4KD0xpc3RBbm5vdGF0aW9ucxIkLnN0YWdlbGluZS52MS5MaXN0QW5ub3RhdGlvbnNSZXF1ZXN0GiUuc3RhZ2VsaW5lLnYxLkxpc3RBbm5vdGF0aW9uc1Jlc3BvbnNlElIKC1Jlc3VtZVN0YWdlEiAuc3RhZ2VsaW5lLnYxLlJlc3VtZVN0YWdlUmVxdWVzdBohLnN0YWdlbGluZS52MS5SZXN1bWVTdGFnZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_stageline_v1_annotation, file_stageline_v1_error, file_stageline_v1_event, file_stageline_v1_failure, file_stageline_v1_payload, file_stageline_v1_run]);
 
 /**
  * CreateRunRequest says what to run.
@@ -703,6 +703,22 @@ export type ListRunLogsRequest = Message<"stageline.v1.ListRunLogsRequest"> & {
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Only lines stored after this one: `LogEntry.log_id` of the last that was read. 0 means from the first. Only without a
+   * page token.
+   *
+   * @generated from field: int64 after_log_id = 7;
+   */
+  afterLogId: bigint;
+
+  /**
+   * How long to hold the answer back while there is no line. Unset or zero answers at once; at most 30 s. To follow a
+   * log, call with the last `log_id` and a wait, again and again.
+   *
+   * @generated from field: google.protobuf.Duration wait = 8;
+   */
+  wait?: Duration | undefined;
 };
 
 /**
@@ -719,7 +735,7 @@ export const ListRunLogsRequestSchema: GenMessage<ListRunLogsRequest> = /*@__PUR
  */
 export type ListRunLogsResponse = Message<"stageline.v1.ListRunLogsResponse"> & {
   /**
-   * The lines, in the order of storing.
+   * The lines, in the order of storing. A run that has ended logs nothing more, but its last lines may come late.
    *
    * @generated from field: repeated stageline.v1.LogEntry entries = 1;
    */
@@ -731,6 +747,13 @@ export type ListRunLogsResponse = Message<"stageline.v1.ListRunLogsResponse"> & 
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * The last line that was looked at, for `after_log_id`, also where filters left it out. 0 where there was none.
+   *
+   * @generated from field: int64 last_log_id = 3;
+   */
+  lastLogId: bigint;
 };
 
 /**
@@ -739,6 +762,62 @@ export type ListRunLogsResponse = Message<"stageline.v1.ListRunLogsResponse"> & 
  */
 export const ListRunLogsResponseSchema: GenMessage<ListRunLogsResponse> = /*@__PURE__*/
   messageDesc(file_stageline_v1_run_service, 18);
+
+/**
+ * AnnotateRunRequest is what to keep.
+ *
+ * @generated from message stageline.v1.AnnotateRunRequest
+ */
+export type AnnotateRunRequest = Message<"stageline.v1.AnnotateRunRequest"> & {
+  /**
+   * The namespace. Empty means "default".
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The run. Required.
+   *
+   * @generated from field: string run_id = 2;
+   */
+  runId: string;
+
+  /**
+   * What is said. At least 1, at most 100.
+   *
+   * @generated from field: repeated stageline.v1.AnnotationEntry annotations = 3;
+   */
+  annotations: AnnotationEntry[];
+};
+
+/**
+ * Describes the message stageline.v1.AnnotateRunRequest.
+ * Use `create(AnnotateRunRequestSchema)` to create a new message.
+ */
+export const AnnotateRunRequestSchema: GenMessage<AnnotateRunRequest> = /*@__PURE__*/
+  messageDesc(file_stageline_v1_run_service, 19);
+
+/**
+ * AnnotateRunResponse tells what was new.
+ *
+ * @generated from message stageline.v1.AnnotateRunResponse
+ */
+export type AnnotateRunResponse = Message<"stageline.v1.AnnotateRunResponse"> & {
+  /**
+   * Ids of the remarks that were kept now; those that are missing were there already.
+   *
+   * @generated from field: repeated string new_annotation_ids = 1;
+   */
+  newAnnotationIds: string[];
+};
+
+/**
+ * Describes the message stageline.v1.AnnotateRunResponse.
+ * Use `create(AnnotateRunResponseSchema)` to create a new message.
+ */
+export const AnnotateRunResponseSchema: GenMessage<AnnotateRunResponse> = /*@__PURE__*/
+  messageDesc(file_stageline_v1_run_service, 20);
 
 /**
  * ListAnnotationsRequest asks for one page.
@@ -787,6 +866,55 @@ export type ListAnnotationsRequest = Message<"stageline.v1.ListAnnotationsReques
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Only of this scope, such as "run". Empty means of any.
+   *
+   * @generated from field: string scope = 7;
+   */
+  scope: string;
+
+  /**
+   * Only about the thing of this id in its scope. Empty means about any.
+   *
+   * @generated from field: string scope_id = 8;
+   */
+  scopeId: string;
+
+  /**
+   * Only said by an actor of this kind. Empty means by any.
+   *
+   * @generated from field: string actor_kind = 9;
+   */
+  actorKind: string;
+
+  /**
+   * Only said by the actor of this id. Empty means by any.
+   *
+   * @generated from field: string actor_id = 10;
+   */
+  actorId: string;
+
+  /**
+   * Only said in this generation of a stage. Unset means in any.
+   *
+   * @generated from field: optional int32 generation = 11;
+   */
+  generation?: number | undefined;
+
+  /**
+   * Only booked at this time or later. Unset means at any.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 12;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Only booked before this time. Unset means at any.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 13;
+   */
+  until?: Timestamp | undefined;
 };
 
 /**
@@ -794,7 +922,7 @@ export type ListAnnotationsRequest = Message<"stageline.v1.ListAnnotationsReques
  * Use `create(ListAnnotationsRequestSchema)` to create a new message.
  */
 export const ListAnnotationsRequestSchema: GenMessage<ListAnnotationsRequest> = /*@__PURE__*/
-  messageDesc(file_stageline_v1_run_service, 19);
+  messageDesc(file_stageline_v1_run_service, 21);
 
 /**
  * ListAnnotationsResponse is one page.
@@ -822,7 +950,7 @@ export type ListAnnotationsResponse = Message<"stageline.v1.ListAnnotationsRespo
  * Use `create(ListAnnotationsResponseSchema)` to create a new message.
  */
 export const ListAnnotationsResponseSchema: GenMessage<ListAnnotationsResponse> = /*@__PURE__*/
-  messageDesc(file_stageline_v1_run_service, 20);
+  messageDesc(file_stageline_v1_run_service, 22);
 
 /**
  * ResumeStageRequest ends a wait.
@@ -902,7 +1030,7 @@ export type ResumeStageRequest = Message<"stageline.v1.ResumeStageRequest"> & {
  * Use `create(ResumeStageRequestSchema)` to create a new message.
  */
 export const ResumeStageRequestSchema: GenMessage<ResumeStageRequest> = /*@__PURE__*/
-  messageDesc(file_stageline_v1_run_service, 21);
+  messageDesc(file_stageline_v1_run_service, 23);
 
 /**
  * CheckNow asks for a check at once.
@@ -917,7 +1045,7 @@ export type CheckNow = Message<"stageline.v1.CheckNow"> & {
  * Use `create(CheckNowSchema)` to create a new message.
  */
 export const CheckNowSchema: GenMessage<CheckNow> = /*@__PURE__*/
-  messageDesc(file_stageline_v1_run_service, 22);
+  messageDesc(file_stageline_v1_run_service, 24);
 
 /**
  * ResumeStageResponse holds the run.
@@ -938,7 +1066,7 @@ export type ResumeStageResponse = Message<"stageline.v1.ResumeStageResponse"> & 
  * Use `create(ResumeStageResponseSchema)` to create a new message.
  */
 export const ResumeStageResponseSchema: GenMessage<ResumeStageResponse> = /*@__PURE__*/
-  messageDesc(file_stageline_v1_run_service, 23);
+  messageDesc(file_stageline_v1_run_service, 25);
 
 /**
  * RunService starts, reads and changes runs. Every change is committed before its answer, and is safe to retry with the
@@ -1098,6 +1226,22 @@ export const RunService: GenService<{
     methodKind: "unary";
     input: typeof ListRunLogsRequestSchema;
     output: typeof ListRunLogsResponseSchema;
+  },
+  /**
+   * AnnotateRun keeps remarks about a run, in whatever state it is. A remark whose id the run has already is passed over,
+   * so that the call may be repeated.
+   *
+   * Errors:
+   * - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+   * - INVALID_ARGUMENT, INVALID_FIELD: there are none, or a field breaks its rule. Correct the request.
+   * - INVALID_ARGUMENT, LIMIT_EXCEEDED: there are too many, or one is too large. The details name the limit.
+   *
+   * @generated from rpc stageline.v1.RunService.AnnotateRun
+   */
+  annotateRun: {
+    methodKind: "unary";
+    input: typeof AnnotateRunRequestSchema;
+    output: typeof AnnotateRunResponseSchema;
   },
   /**
    * ListAnnotations lists annotations of a run, the oldest first.
