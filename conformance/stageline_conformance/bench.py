@@ -250,6 +250,7 @@ class Bench:
         self.server.fetched.clear()
         self.server.refuse_registration = None
         self.server.refused_count = 0
+        self.server.stored = None
         self.server.refuse_work = lambda: None
         for stream in streams:
             stream.check()

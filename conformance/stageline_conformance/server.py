@@ -1,6 +1,7 @@
 """A server that does what a case tells it to: real gRPC on the public protos, without an engine behind it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from stageline.v1 import (
+    artifact_service_pb2,
+    artifact_service_pb2_grpc,
     error_pb2,
     payload_pb2,
     worker_pb2,
@@ -20,6 +23,9 @@ from stageline.v1 import (
 from stageline_conformance.messages import DIGEST, VERSION
 from stageline_conformance.stream import PATIENCE, ServerStream
 from stageline_conformance.violations import ViolationError
+
+CHUNK_BYTES = 64 * 1024
+"""How much of a payload comes in one message."""
 
 Abort = grpc.Status
 """What a call is refused with; see `refusal`."""
@@ -36,7 +42,9 @@ def refusal(
 
 
 class ScriptedServer(
-    worker_service_pb2_grpc.WorkerServiceServicer, workflow_service_pb2_grpc.WorkflowServiceServicer
+    worker_service_pb2_grpc.WorkerServiceServicer,
+    workflow_service_pb2_grpc.WorkflowServiceServicer,
+    artifact_service_pb2_grpc.ArtifactServiceServicer,
 ):
     """The server.
 
@@ -45,6 +53,7 @@ class ScriptedServer(
         registered: The definitions that were registered, in order.
         outputs: What FetchOutputs has, by stage id, as JSON text.
         fetched: The requests of FetchOutputs, in order.
+        stored: Payloads by their SHA-256; None where the server stores none.
         refused_count: Registrations that were refused.
         refuse_registration: What registrations are refused with; None while they are not.
         refuse_work: What the next streams are refused with, asked for each; None lets it pass.
@@ -55,6 +64,7 @@ class ScriptedServer(
         self.registered: list[workflow_service_pb2.RegisterWorkflowRequest] = []
         self.outputs: dict[str, bytes] = {}
         self.fetched: list[worker_service_pb2.FetchOutputsRequest] = []
+        self.stored: dict[bytes, bytes] | None = None
         self.refused_count = 0
         self.refuse_registration: Abort | None = None
         self.refuse_work: Callable[[], Abort | None] = lambda: None
@@ -69,6 +79,7 @@ class ScriptedServer(
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(self, server)
         self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
         self.address = f"127.0.0.1:{self._port}"
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(self, server)
         await server.start()
         self._server = server
 
@@ -132,6 +143,38 @@ class ScriptedServer(
             await context.abort_with_status(refusal(grpc.StatusCode.NOT_FOUND, reason))
         outputs = {first: payload_pb2.Payload(json=self.outputs[first])}
         return worker_service_pb2.FetchOutputsResponse(outputs=outputs, remaining_stage_ids=rest)
+
+    async def PutArtifact(  # noqa: N802 - as the proto says
+        self,
+        request_iterator: AsyncIterator[artifact_service_pb2.PutArtifactRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> artifact_service_pb2.PutArtifactResponse:
+        """Store a payload, if the case wants it."""
+        if self.stored is None:
+            reason = error_pb2.ERROR_REASON_METHOD_NOT_SERVED
+            await context.abort_with_status(refusal(grpc.StatusCode.UNIMPLEMENTED, reason))
+            raise AssertionError("abort raises")
+        content = b"".join([part.chunk async for part in request_iterator])
+        sha256 = hashlib.sha256(content).digest()
+        self.stored[sha256] = content
+        artifact = artifact_service_pb2.Artifact(size_bytes=len(content), sha256=sha256)
+        return artifact_service_pb2.PutArtifactResponse(artifact=artifact)
+
+    async def GetArtifact(  # noqa: N802 - as the proto says
+        self,
+        request: artifact_service_pb2.GetArtifactRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> AsyncIterator[artifact_service_pb2.GetArtifactResponse]:
+        """Give a payload back, in small pieces."""
+        content = (self.stored or {}).get(request.payload_sha256)
+        if content is None:
+            reason = error_pb2.ERROR_REASON_PAYLOAD_NOT_FOUND
+            await context.abort_with_status(refusal(grpc.StatusCode.NOT_FOUND, reason))
+            raise AssertionError("abort raises")
+        header = artifact_service_pb2.Artifact(size_bytes=len(content), sha256=request.payload_sha256)
+        yield artifact_service_pb2.GetArtifactResponse(header=header)
+        for start in range(0, len(content), CHUNK_BYTES):
+            yield artifact_service_pb2.GetArtifactResponse(chunk=content[start : start + CHUNK_BYTES])
 
     async def Work(  # noqa: N802 - as the proto says
         self,

@@ -1,7 +1,10 @@
 """Large values, any text, and numbers."""
 
-from stageline.v1 import failure_pb2
-from stageline_conformance.bench import Bench
+import hashlib
+import json
+
+from stageline.v1 import failure_pb2, payload_pb2
+from stageline_conformance.bench import Bench, completed
 from stageline_conformance.messages import LIMITS, payload
 from stageline_conformance.registry import case
 from stageline_conformance.violations import expect, expect_equal
@@ -75,6 +78,41 @@ async def an_output_over_the_limit_breaks_no_stream(bench: Bench) -> None:
     kinds = (failure_pb2.FAILURE_KIND_INVALID_OUTPUT, failure_pb2.FAILURE_KIND_INTERNAL)
     expect(error.kind in kinds, f"the kind is {failure_pb2.FailureKind.Name(error.kind)}")
     expect(error.HasField("retryable") and not error.retryable, "retryable is not false")
+    expect_equal(await bench.output_of(stream, bench.job("echo", 1)), 1, "the next output")
+
+
+@case("R102", "R55")
+async def an_output_over_the_limit_is_stored_apart(bench: Bench) -> None:
+    """On a server that stores payloads, an output over the limit is stored and named by its hash; or fails its attempt."""
+    stream = await bench.connected()
+    stored: dict[bytes, bytes] = {}
+    bench.server.stored = stored
+    report = await bench.do(stream, bench.job("big", {"bytes": 200_000}))
+    if report.HasField("failed"):  # A worker without storage says so.
+        expect_equal(report.failed.error.kind, failure_pb2.FAILURE_KIND_INVALID_OUTPUT, "the kind")
+        return
+    reference = report.completed.output.reference
+    expect(reference.sha256 in stored, "the output is a reference to what was not stored")
+    text = stored[reference.sha256]
+    expect_equal(reference.size_bytes, len(text), "size_bytes")
+    expect_equal(json.loads(text), "x" * 200_000, "the stored output")
+
+
+@case("R103")
+async def an_input_that_is_stored_apart_is_fetched(bench: Bench) -> None:
+    """A run's input that comes as a reference is fetched; a worker without storage fails its attempt, and goes on."""
+    stream = await bench.connected()
+    text = json.dumps({"count": 41, "more": "x" * 200_000}).encode()
+    sha256 = hashlib.sha256(text).digest()
+    bench.server.stored = {sha256: text}
+    reference = payload_pb2.PayloadReference(sha256=sha256, size_bytes=len(text))
+    job = bench.job("typed", run_input=None)
+    job.run_input.CopyFrom(payload_pb2.Payload(reference=reference))
+    report = await bench.do(stream, job)
+    if report.HasField("failed"):
+        expect(bool(report.failed.error.message), "the message is empty")
+    else:
+        expect_equal(completed(report), {"count": 42}, "the output")
     expect_equal(await bench.output_of(stream, bench.job("echo", 1)), 1, "the next output")
 
 
