@@ -62,6 +62,12 @@ class StreamedAnswer:
         return self._half.cancel()
 
 
+async def _send(half: CallerHalf, requests: AsyncIterator[Any]) -> None:
+    async for request in requests:
+        await half.write(request)
+    await half.done_writing()
+
+
 class InProcessChannel(grpc.aio.Channel):
     """The channel to the services of a host; may be used on any loop, each call on the one that begins it."""
 
@@ -103,13 +109,18 @@ class InProcessChannel(grpc.aio.Channel):
 
         async def call(requests: Any, *, metadata: Metadata = (), **_: Any) -> Any:
             half = begin(metadata)
+            sending, answer = asyncio.create_task(_send(half, requests)), asyncio.create_task(half.read())
             try:
-                async for request in requests:
-                    await half.write(request)
-                await half.done_writing()
-                return await half.read()
+                # A refusal comes in the middle of the requests, and nobody reads the others.
+                await asyncio.wait({sending, answer}, return_when=asyncio.FIRST_COMPLETED)
+                if not answer.done():
+                    await sending
+                return await answer
             finally:
                 half.cancel()
+                sending.cancel()
+                answer.cancel()
+                await asyncio.gather(sending, answer, return_exceptions=True)
 
         return call
 

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from stageline_engine.limits import FRAME_BYTES_MAX, PAYLOAD_INLINE_BYTES_MAX
+from stageline_local import LocalHost
 from stageline_sdk import (
     Artifact,
     Client,
@@ -225,3 +227,24 @@ async def test_a_file_that_cannot_be_read_is_the_callers_error(client: Client, t
     with pytest.raises(FileNotFoundError):
         await client.put_artifact(run.id, "broken", tmp_path / "no-such")
     assert [each.key async for each in client.artifacts(run.id, prefix="broken")] == []
+
+
+def _wide_stage(number: int) -> Any:
+    @stage(f"s{number}")
+    def text(ctx: Context[NoInput]) -> str:
+        return f"{number:03}" * 30_000
+
+    return text
+
+
+WIDE = Workflow("wide", input=NoInput).parallel(*[_wide_stage(number) for number in range(50)]).build()
+
+
+async def test_a_run_that_is_too_large_for_an_answer_is_whole_all_the_same() -> None:
+    async with LocalHost(WIDE) as host:
+        result = await host.run_and_wait({})
+        expected = {f"s{number}": f"{number:03}" * 30_000 for number in range(50)}
+        assert result.output == expected
+        assert {each.id: each.output for each in result.stages} == expected
+        with pytest.raises(InvalidArgumentError):  # a refusal does not wait for what is still to be sent
+            await host.client.put_artifact(result.run_id, "../x", b"x" * 40_000_000)
