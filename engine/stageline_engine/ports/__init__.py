@@ -40,7 +40,7 @@ from stageline_engine.ports.queries import (
 )
 from stageline_engine.ports.registry import WorkflowRegistry
 from stageline_engine.ports.scheduler import Scheduler
-from stageline_engine.ports.sessions import SessionStore
+from stageline_engine.ports.sessions import HeldLease, SessionStore
 from stageline_engine.ports.sink import EventRefusedError, EventSink
 from stageline_engine.ports.transport import Hint, JobTransport
 from stageline_engine.ports.usage import (
@@ -67,6 +67,7 @@ __all__ = [
     "DeadLetterKey",
     "EventRefusedError",
     "EventSink",
+    "HeldLease",
     "Hint",
     "IdSource",
     "InputRequest",

@@ -2,11 +2,21 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from stageline_engine.commands import LeaseName
 from stageline_engine.model.session import SessionRow
+
+
+class HeldLease(NamedTuple):
+    """A lease that a session holds, with the attempt and the generation that it is for."""
+
+    run_id: UUID
+    stage_number: int
+    lease_token: UUID
+    attempt: int
+    generation: int
 
 
 class SessionStore(Protocol):
@@ -50,8 +60,8 @@ class SessionStore(Protocol):
         """Ends a living session of this server that holds nothing any more. False where it was not one."""
         ...
 
-    async def held_leases(self, session_id: UUID) -> Sequence[tuple[UUID, int, UUID]]:
-        """Returns (run id, stage number, lease token) of each job that the session holds."""
+    async def held_leases(self, session_id: UUID) -> Sequence[HeldLease]:
+        """Returns the leases of the jobs that the session holds, by run and stage."""
         ...
 
     async def list(self, namespace: str, *, include_ended: bool = False, limit: int) -> Sequence[SessionRow]:

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 from stageline_engine.commands import LeaseReference
+from stageline_engine.ports import HeldLease
 from stageline_server.dispatch.sessions import LocalSession, SessionTable
 
-HeldLeases = Callable[[UUID], Awaitable[Sequence[tuple[UUID, int, UUID]]]]
+HeldLeases = Callable[[UUID], Awaitable[Sequence[HeldLease]]]
 """As ``SessionStore.held_leases``."""
 
 LOOKS = 3
@@ -58,7 +59,7 @@ class LostOffers:
         found = await self._held_leases(session.id)
         unknown = {
             token: LeaseReference(session.id, token, run_id, number)
-            for run_id, number, token in found
+            for run_id, number, token, *_ in found
             if token not in session.held
         }
         for token in self._unknown.get(session.id, frozenset()) & unknown.keys():

@@ -73,14 +73,14 @@ class LocalSession:
 
     def hold(self, offer: JobOffer) -> None:
         """Notes a job that was leased to this session and that its worker is about to be told of."""
-        self.keep(offer.lease)
-        self.attempts[offer.lease.lease_token] = offer.attempt
-        self.generations[offer.lease.lease_token] = offer.generation
+        self.keep(offer.lease, offer.attempt, offer.generation)
         self._free -= 1
 
-    def keep(self, lease: LeaseReference) -> None:
-        """Notes a lease that the worker brought along from an earlier stream."""
+    def keep(self, lease: LeaseReference, attempt: int, generation: int) -> None:
+        """Notes a lease and what it is for, such as one that the worker brought along from an earlier stream."""
         self.held[lease.lease_token] = lease
+        self.attempts[lease.lease_token] = attempt
+        self.generations[lease.lease_token] = generation
 
     def drop(self, lease_token: UUID) -> LeaseReference | None:
         """Forgets a lease. Its slot is free when the worker says so."""

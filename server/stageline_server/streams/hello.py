@@ -1,8 +1,8 @@
 """The handshake: what a worker says of itself becomes a session, new or resumed."""
 
 import re
-from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from stageline_engine import limits
 from stageline_engine.commands import LeaseReference
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.session import NO_SERVER, SessionRow, SessionStages
+from stageline_engine.ports import HeldLease
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError, error_detail
 from stageline_server.mapping.failures import cut
@@ -52,6 +53,7 @@ class Opened:
         kept: Leases that go on.
         unlisted: Leases that the session owns and the worker does not know of: to be handed on.
         verdicts: One for each lease that the worker named.
+        held: What the session owns, by token.
     """
 
     session_id: UUID
@@ -62,6 +64,7 @@ class Opened:
     kept: tuple[LeaseReference, ...] = ()
     unlisted: tuple[LeaseReference, ...] = ()
     verdicts: tuple[session_pb2.HeldLeaseVerdict, ...] = ()
+    held: Mapping[UUID, HeldLease] = field(default_factory=dict)
 
 
 async def open_session(plane: ControlPlane, hello: session_pb2.Hello) -> Opened:
@@ -100,7 +103,7 @@ async def _with_leases(plane: ControlPlane, hello: session_pb2.Hello, opened: Op
     """Adds what becomes of the leases of a stream's session."""
     session_id, resumed = opened.session_id, opened.resumed
     held = await plane.ports.sessions.held_leases(session_id) if resumed else ()
-    owned = {token: LeaseReference(session_id, token, run_id, number) for run_id, number, token in held}
+    owned = {token: LeaseReference(session_id, token, run_id, number) for run_id, number, token, *_ in held}
     named = {
         token.secret for lease in hello.held_leases if (token := decode_token(lease.lease_token)) is not None
     }
@@ -109,6 +112,7 @@ async def _with_leases(plane: ControlPlane, hello: session_pb2.Hello, opened: Op
         kept=tuple(lease for token, lease in owned.items() if token in named),
         unlisted=tuple(lease for token, lease in owned.items() if token not in named),
         verdicts=tuple(_verdict(lease, owned) for lease in hello.held_leases),
+        held={lease.lease_token: lease for lease in held},
     )
 
 

@@ -120,7 +120,8 @@ class WorkSession:
         local.last_heard = time.monotonic()
         local.draining = self._plane.draining
         for lease in opened.kept:
-            local.keep(lease)
+            kept = opened.held[lease.lease_token]
+            local.keep(lease, kept.attempt, kept.generation)
         before = self._plane.sessions.add(local)
         if before is not None:
             before.outlet.close("SESSION_SUPERSEDED")

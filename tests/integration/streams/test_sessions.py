@@ -4,7 +4,7 @@ from uuid import UUID
 
 import grpc
 
-from stageline.v1 import report_pb2, session_pb2, worker_pb2
+from stageline.v1 import report_pb2, run_pb2, session_pb2, worker_pb2
 from stageline_engine.model.run import RunState
 from stageline_engine.testing.definitions import workflow
 from tests.support.plane import BRISK, Deployment, PlaneServer
@@ -47,6 +47,24 @@ async def test_a_broken_connection_ends_no_lease(server: PlaneServer) -> None:
     assert (await again.acknowledgement()).disposition == RECORDED
     details = await server.until_run(run_id, RunState.COMPLETED)
     assert (details.stages[0].stage.attempt, details.stages[0].stage.delivery) == (1, 1)
+
+
+async def test_lines_after_a_reconnect_bear_their_attempt(server: PlaneServer) -> None:
+    worker = await server.connect("one", slots=1)
+    run_id = await server.create("one")
+    offer = await worker.offer()
+    worker.break_off()
+    await until_stream_gone(server, worker)
+    again = await server.connect(
+        "one", free=0, resume_session_id=worker.session_id, held_leases=[held(offer.lease_token)]
+    )
+    entry = run_pb2.LogEntry(level=run_pb2.LOG_LEVEL_INFO, message="still here")
+    batch = worker_pb2.LogBatch(lease_token=offer.lease_token, entries=[entry])
+    await again.send(worker_pb2.WorkerItem(logs=batch), report_item(offer.lease_token))
+    await again.acknowledgement()
+    await server.plane.logs.flushed()
+    [line] = await server.ports.logs.list("default", run_id, limit=10)
+    assert (line.message, line.attempt) == ("still here", offer.attempt)
 
 
 async def test_verdicts_and_what_is_not_listed(server: PlaneServer) -> None:

@@ -10,6 +10,7 @@ from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.commands import LeaseName
 from stageline_engine.errors import ConcurrentChangeError
 from stageline_engine.model.session import SessionRow
+from stageline_engine.ports import HeldLease
 
 
 class MemorySessionStore:
@@ -90,10 +91,17 @@ class MemorySessionStore:
             self._state.locks.release(key, owner)
         return changed is not None
 
-    async def held_leases(self, session_id: UUID) -> Sequence[tuple[UUID, int, UUID]]:
-        """Returns (run id, stage number, lease token) of each job that the session holds."""
+    async def held_leases(self, session_id: UUID) -> Sequence[HeldLease]:
+        """Returns the leases of the jobs that the session holds."""
+        stages = self._state.stages
         return sorted(
-            (job.run_id, job.stage_number, job.lease_token)
+            HeldLease(
+                job.run_id,
+                job.stage_number,
+                job.lease_token,
+                stages[job.run_id][job.stage_number].attempt,
+                job.generation,
+            )
             for job in self._state.leased_to(session_id)
             if job.lease_token is not None
         )

@@ -14,6 +14,7 @@ from stageline_engine.adapters.postgres.statements.changes import arrays_of
 from stageline_engine.adapters.postgres.statements.columns import SESSIONS
 from stageline_engine.commands import LeaseName
 from stageline_engine.model.session import SessionRow
+from stageline_engine.ports import HeldLease
 
 
 class PostgresSessions:
@@ -59,10 +60,10 @@ class PostgresSessions:
         """Ends a living session of this server that holds nothing any more."""
         return bool(await self._database.run(statements.END_SESSION, (session_id, server_id, now, reason)))
 
-    async def held_leases(self, session_id: UUID) -> Sequence[tuple[UUID, int, UUID]]:
-        """Returns (run id, stage number, lease token) of each job that the session holds."""
+    async def held_leases(self, session_id: UUID) -> Sequence[HeldLease]:
+        """Returns the leases of the jobs that the session holds."""
         found = await self._database.run(statements.HELD_LEASES, (session_id,))
-        return [(run_id, number, token) for run_id, number, token in found]
+        return [HeldLease(*values) for values in found]
 
     async def list(self, namespace: str, *, include_ended: bool = False, limit: int) -> Sequence[SessionRow]:
         """Returns sessions of a namespace, the newest first."""

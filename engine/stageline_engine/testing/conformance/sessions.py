@@ -115,7 +115,7 @@ class SessionConformance(Conformance):
             [third] = await scene.lease(yours, registered)
             held = await scene.backend.sessions.held_leases(mine)
             assert {tuple(lease) for lease in held} == {
-                (run_id, offer.lease.stage_number, offer.lease.lease_token) for offer in (first, second)
+                (run_id, offer.lease.stage_number, offer.lease.lease_token, 1, 1) for offer in (first, second)
             }
             await scene.report(third, completed())
             assert list(await scene.backend.sessions.held_leases(yours)) == []

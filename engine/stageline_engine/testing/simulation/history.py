@@ -15,7 +15,7 @@ from stageline_engine.limits import LEASE_DURATION, PAGE_SIZE_MAX, SESSION_TIMEO
 from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.run import RunState
 from stageline_engine.model.session import NO_SERVER, SessionRow
-from stageline_engine.ports import ALL_STAGES, AnnotationFilter, LoadedRun, RunFilter
+from stageline_engine.ports import ALL_STAGES, AnnotationFilter, HeldLease, LoadedRun, RunFilter
 from stageline_engine.testing.scene import Scene
 from stageline_engine.testing.simulation import invariants
 from stageline_engine.testing.simulation.choices import Choices
@@ -238,7 +238,7 @@ class History:
         """As servers do: leases that nobody was told of go back at no cost."""
         told = {offer.lease.lease_token for offer in self.offers}
 
-        async def held(scene: Scene) -> list[tuple[UUID, int, UUID]]:
+        async def held(scene: Scene) -> list[HeldLease]:
             return sorted(
                 [
                     lease
@@ -247,7 +247,7 @@ class History:
                 ]
             )
 
-        for run_id, number, lease_token in await self.world.same(held):
+        for run_id, number, lease_token, *_ in await self.world.same(held):
             if lease_token not in told:
                 command = commands.ReportJob(
                     self.runs[run_id].namespace, run_id, number, lease_token, Returned(started=False)

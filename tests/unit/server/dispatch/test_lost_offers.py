@@ -7,22 +7,21 @@ import pytest
 
 from stageline_engine.commands import LeaseReference
 from stageline_engine.errors import StorageUnavailableError
+from stageline_engine.ports import HeldLease
 from stageline_server.dispatch.lost_offers import LOOKS, LostOffers
 from stageline_server.dispatch.sessions import LocalSession, SessionTable
 from tests.unit.server.dispatch.outlets import session
-
-Lease = tuple[UUID, int, UUID]
 
 
 class Sessions:
     """What a session store knows of each session's leases."""
 
     def __init__(self) -> None:
-        self.leases: dict[UUID, list[Lease]] = {}
+        self.leases: dict[UUID, list[HeldLease]] = {}
         self.asked: list[UUID] = []
         self.down = False
 
-    async def held_leases(self, session_id: UUID) -> Sequence[Lease]:
+    async def held_leases(self, session_id: UUID) -> Sequence[HeldLease]:
         if self.down:
             raise StorageUnavailableError("away")
         self.asked.append(session_id)
@@ -46,9 +45,11 @@ class Scene:
 
     def lease(self, *, known: bool = False) -> LeaseReference:
         lease = LeaseReference(self.session.id, uuid4(), uuid4(), 3)
-        self.store.leases.setdefault(self.session.id, []).append((lease.run_id, 3, lease.lease_token))
+        self.store.leases.setdefault(self.session.id, []).append(
+            HeldLease(lease.run_id, 3, lease.lease_token, 1, 1)
+        )
         if known:
-            self.session.keep(lease)
+            self.session.keep(lease, 1, 1)
         return lease
 
 
@@ -77,7 +78,7 @@ async def test_one_whose_effects_are_just_being_carried_out_is_left_alone() -> N
     late = scene.lease()
     scene.lost.suspect([scene.session.id])
     await scene.lost.look()
-    scene.session.keep(late)
+    scene.session.keep(late, 1, 1)
     for _ in range(LOOKS):
         await scene.lost.look()
     assert scene.taken == []

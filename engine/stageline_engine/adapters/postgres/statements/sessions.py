@@ -77,10 +77,12 @@ ENDED_HOLDERS = b"""
 """Locks and reads ended sessions that still hold jobs: leased to them at the moment they ended. One index probe for each holder."""
 
 HELD_LEASES = b"""
-    SELECT run_id, stage_number, lease_token FROM jobs
-    WHERE state = 'LEASED' AND session_id = $1
-    ORDER BY run_id, stage_number"""
-"""Reads the leases that a session holds."""
+    SELECT job.run_id, job.stage_number, job.lease_token, stage.attempt, job.generation
+    FROM jobs AS job
+    JOIN stages AS stage ON stage.run_id = job.run_id AND stage.number = job.stage_number
+    WHERE job.state = 'LEASED' AND job.session_id = $1
+    ORDER BY job.run_id, job.stage_number"""
+"""Reads the leases that a session holds, with the attempts that they are for."""
 
 LIST_SESSIONS = f"""
     SELECT {SESSIONS.names} FROM sessions
