@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 from stageline_engine import commands
-from stageline_engine.errors import BatchSizeError, ConcurrentChangeError
+from stageline_engine.errors import BatchSizeError, ConcurrentChangeError, InvariantError
+from stageline_engine.execution import Execution, Site, execute_job, poll_suspended
 from stageline_engine.handlers.annotate import annotate_runs
 from stageline_engine.handlers.context import Batch
 from stageline_engine.handlers.create import create_runs
@@ -101,6 +102,7 @@ class Kernel:
         payloads: PayloadStore | None = None,
         *,
         sessions: SessionStore | None = None,
+        execution: Execution | None = None,
     ) -> None:
         """Takes the ports.
 
@@ -114,6 +116,7 @@ class Kernel:
             payloads: Where payloads over the inline limit go, and what references are looked up in; without it both are
                 refused.
             sessions: Whose leases ``lease.extend`` renews.
+            execution: What ``job.execute`` and ``stage.pollSuspended`` run stages with, in this process.
         """
         self._persistence = persistence
         self._registry = registry
@@ -122,6 +125,7 @@ class Kernel:
         self._sinks = dict(sinks or {})
         self._payloads = payloads
         self._sessions = sessions
+        self._site = Site(self, execution, registry, clock, ids) if execution is not None else None
 
     async def dispatch_many(
         self, batch: Sequence[commands.Command[Result]], demands: Sequence[commands.LeaseDemand] = ()
@@ -173,19 +177,30 @@ class Kernel:
     @overload
     async def dispatch(self, command: commands.ExtendLeases) -> commands.LeasesExtended: ...
     @overload
+    async def dispatch(self, command: commands.PollSuspended) -> commands.SuspendedPolled: ...
+    @overload
     async def dispatch(self, command: commands.Command[Result]) -> Result | Rejection: ...
 
     async def dispatch(self, command: commands.Command[Any]) -> Any:
         """Carries out one command: a batch of one. See ``dispatch_many``.
 
         Some are taken here only, since they are not one transaction: ``FlushOutbox`` is several short ones, and none while
-        the sink works; ``ExtendLeases`` is a single write.
+        the sink works; ``ExtendLeases`` is a single write; ``ExecuteJob`` and ``PollSuspended`` hold none while stages run.
         """
         if isinstance(command, commands.FlushOutbox):
             return await flush_outbox(command, self._persistence, self._sinks, self._clock)
         if isinstance(command, commands.ExtendLeases):
             return await extend_leases(command, self._sessions, self._clock)
+        if isinstance(command, commands.ExecuteJob):
+            return await execute_job(command, self._in_process())
+        if isinstance(command, commands.PollSuspended):
+            return await poll_suspended(command, self._in_process())
         return (await self.dispatch_many([command])).results[0]
+
+    def _in_process(self) -> Site:
+        if self._site is None:
+            raise InvariantError("this kernel has no executor: give it an Execution to run stages in process")
+        return self._site
 
 
 def _effects(space: Workspace, offers: tuple[commands.JobOffer, ...]) -> commands.Effects:

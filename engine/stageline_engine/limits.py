@@ -114,6 +114,9 @@ SESSION_TIMEOUT = timedelta(seconds=15)
 LEASE_DURATION = timedelta(seconds=60)
 """How long a lease without a stream holds unless it is extended: time for a function to start, and for three extensions."""
 
+CHECK_TIMEOUT = timedelta(seconds=30)
+"""How long one check of a suspended stage may take where the kernel makes it itself: a provider's answer, not its work."""
+
 LEASE_WAIT_MAX = timedelta(seconds=60)
 """How long one call may wait for a job: below what proxies and function platforms cut off."""
 

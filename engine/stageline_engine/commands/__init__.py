@@ -7,6 +7,12 @@ from stageline_engine.commands.base import Command
 from stageline_engine.commands.effects import (
     Effects,
 )
+from stageline_engine.commands.execution import (
+    ExecuteJob,
+    JobExecuted,
+    PollSuspended,
+    SuspendedPolled,
+)
 from stageline_engine.commands.jobs import (
     Disposition,
     JobOffer,
@@ -88,11 +94,13 @@ __all__ = [
     "Disposition",
     "Effects",
     "EventsSequenced",
+    "ExecuteJob",
     "ExpireDeadlines",
     "ExtendLeases",
     "Failed",
     "FlushOutbox",
     "HistoryPurged",
+    "JobExecuted",
     "JobOffer",
     "JobReportRecorded",
     "JobsPromoted",
@@ -107,6 +115,7 @@ __all__ = [
     "OutboxFlushed",
     "Outcome",
     "PendingRunsClaimed",
+    "PollSuspended",
     "ProgressRecorded",
     "PromoteJobs",
     "PurgeHistory",
@@ -132,6 +141,7 @@ __all__ = [
     "StuckRunsReaped",
     "SuspendCondition",
     "Suspended",
+    "SuspendedPolled",
     "TransitionRun",
     "WaitOutcome",
 ]

@@ -7,6 +7,7 @@ Adapters live in ``stageline_engine.adapters``; one conformance suite runs over 
 from stageline_engine.ports.blob_index import BlobIndex, PinnedRun
 from stageline_engine.ports.blobs import BlobEntry, BlobStore
 from stageline_engine.ports.clock import Clock, IdSource
+from stageline_engine.ports.executor import JobVoice, StageExecutor
 from stageline_engine.ports.persistence import (
     ALL_STAGES,
     Claim,
@@ -27,6 +28,7 @@ from stageline_engine.ports.queries import (
     ENTRY_READ,
     AnnotationFilter,
     DeadLetter,
+    DueCheck,
     LogCursor,
     LoggedEvent,
     LogLine,
@@ -65,6 +67,7 @@ __all__ = [
     "Clock",
     "DeadLetter",
     "DeadLetterKey",
+    "DueCheck",
     "EventRefusedError",
     "EventSink",
     "HeldLease",
@@ -73,6 +76,7 @@ __all__ = [
     "InputRequest",
     "JobInputs",
     "JobTransport",
+    "JobVoice",
     "LoadedRun",
     "LogCursor",
     "LogLine",
@@ -93,6 +97,7 @@ __all__ = [
     "Selection",
     "SessionStore",
     "StageDetails",
+    "StageExecutor",
     "UnitOfWork",
     "UsageDimension",
     "UsageFilter",

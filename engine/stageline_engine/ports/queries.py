@@ -174,6 +174,15 @@ class LogLine:
     generation: int = 0
 
 
+class DueCheck(NamedTuple):
+    """A check of a suspended stage that is ready to be made."""
+
+    namespace: str
+    run_id: UUID
+    stage_id: str
+    route_id: int
+
+
 class RunQueries(Protocol):
     """Runs, stages and events, as last committed. Another namespace's run does not exist for the asker."""
 
@@ -215,6 +224,10 @@ class RunQueries(Protocol):
 
     async def log_bounds(self) -> tuple[int, int]:
         """Returns the positions of the oldest and the newest entry of the log; 0 and 0 where it is empty."""
+        ...
+
+    async def list_due_checks(self, *, limit: int) -> Sequence[DueCheck]:
+        """Returns checks of running runs that are ready and not leased, of all namespaces, the most urgent first."""
         ...
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:

@@ -8,13 +8,15 @@ from msgspec.structs import replace
 from stageline_engine.adapters.memory import outbox, usage
 from stageline_engine.adapters.memory.commit import output_of
 from stageline_engine.adapters.memory.state import MemoryState, OutboxStream
-from stageline_engine.model.job import JobState
+from stageline_engine.decide.lease import urgency
+from stageline_engine.model.job import JobKind, JobState
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
 from stageline_engine.ports import (
     AnnotationFilter,
     DeadLetter,
     DeadLetterKey,
+    DueCheck,
     LogCursor,
     LogPage,
     RunDetails,
@@ -79,6 +81,26 @@ class MemoryRunQueries:
             return None
         events = self._state.events[run_id]
         return events[after_sequence : after_sequence + limit], run.state
+
+    async def list_due_checks(self, *, limit: int) -> Sequence[DueCheck]:
+        """Returns checks of running runs that are ready and not leased, the most urgent first."""
+        runs = self._state.runs
+        ready = [
+            job
+            for job in self._state.jobs.values()
+            if job.kind is JobKind.CHECK
+            and job.state is JobState.READY
+            and runs[job.run_id].state is RunState.RUNNING
+        ]
+        return [
+            DueCheck(
+                runs[job.run_id].namespace,
+                job.run_id,
+                self._state.stages[job.run_id][job.stage_number].stage_id,
+                job.route_id,
+            )
+            for job in sorted(ready, key=urgency)[:limit]
+        ]
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
         """Returns whether this token is the one of the job's present lease."""

@@ -24,6 +24,7 @@ from stageline_engine.ports import (
     AnnotationFilter,
     DeadLetter,
     DeadLetterKey,
+    DueCheck,
     LogCursor,
     LoggedEvent,
     LogPage,
@@ -144,6 +145,11 @@ class PostgresQueries:
         """Returns the positions of the oldest and the newest entry of the log."""
         ((oldest, newest),) = await self._database.run(event_log.LOG_BOUNDS)
         return oldest, newest
+
+    async def list_due_checks(self, *, limit: int) -> Sequence[DueCheck]:
+        """Returns checks of running runs that are ready and not leased, the most urgent first."""
+        found = await self._database.run(runs.LIST_DUE_CHECKS, (Int4(limit),))
+        return [DueCheck(*values) for values in found]
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
         """Returns whether this token is the one of the job's present lease."""

@@ -9,6 +9,7 @@ from stageline_engine.testing.conformance.blob_index import BlobIndexConformance
 from stageline_engine.testing.conformance.blobs import BlobConformance
 from stageline_engine.testing.conformance.commits import CommitConformance
 from stageline_engine.testing.conformance.consumers import ConsumerConformance
+from stageline_engine.testing.conformance.execution import ExecutionConformance, ExecutorConformance
 from stageline_engine.testing.conformance.flow import FlowConformance
 from stageline_engine.testing.conformance.keys import KeyConformance
 from stageline_engine.testing.conformance.leases import LeaseConformance
@@ -54,6 +55,7 @@ SUITES: tuple[type[Conformance], ...] = (
     UpkeepRaceConformance,
     WaitConformance,
     CommitConformance,
+    ExecutionConformance,
     FlowConformance,
     KeyConformance,
     LeaseConformance,
@@ -81,6 +83,8 @@ __all__ = [
     "CommitConformance",
     "Conformance",
     "ConsumerConformance",
+    "ExecutionConformance",
+    "ExecutorConformance",
     "FlowConformance",
     "IdConformance",
     "KeyConformance",

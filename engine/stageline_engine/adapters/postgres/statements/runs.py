@@ -158,6 +158,16 @@ LEASE_IS_LIVE = b"""
     WHERE job.run_id = $1 AND job.stage_number = $2 AND job.lease_token = $3 AND run.namespace = $4"""
 """Finds a job by its present lease."""
 
+LIST_DUE_CHECKS = b"""
+    SELECT run.namespace, job.run_id, stage.stage_id, job.route_id
+    FROM jobs AS job
+    JOIN runs AS run ON run.id = job.run_id
+    JOIN stages AS stage ON stage.run_id = job.run_id AND stage.number = job.stage_number
+    WHERE job.state = 'READY' AND job.kind = 'CHECK' AND run.state = 'RUNNING'
+    ORDER BY job.priority DESC, job.run_id, job.stage_number
+    LIMIT $1"""
+"""Reads ready checks of running runs, of all namespaces."""
+
 READ_OUTPUTS = b"""
     SELECT result.stage_number, result.output
     FROM runs AS run
