@@ -42,7 +42,8 @@ def test_every_event_has_a_publisher_or_is_internal() -> None:
 
 
 def test_every_command_has_a_handler() -> None:
-    assert commands_declared() == set(kernel.HANDLERS) | {commands.FlushOutbox, commands.ExtendLeases}
+    by_itself = {commands.ExecuteJob, commands.ExtendLeases, commands.FlushOutbox, commands.PollSuspended}
+    assert commands_declared() == set(kernel.HANDLERS) | by_itself
 
 
 def test_tables_name_events_and_states_that_exist() -> None:
