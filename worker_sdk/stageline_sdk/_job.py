@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stageline_sdk._storage_requests import StorageRequest
+
+if TYPE_CHECKING:
+    from stageline_sdk.ai.records import UsageRecord
 
 JobKind = Literal["EXECUTE", "CHECK"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -106,6 +109,9 @@ class ContextSink(Protocol):
 
     def annotate(self, annotation: AnnotationRecord) -> None:
         """Take an annotation, booked with the attempt's outcome. Returns at once, never raises."""
+
+    def record_usage(self, record: "UsageRecord") -> None:
+        """Take the record of an AI call, and keep it until the server has it. Returns at once, never raises."""
 
     def fetch_output(self, stage_id: str) -> bytes:
         """Return the output of an earlier stage as JSON text; blocks until it is there.

@@ -200,12 +200,21 @@ class OneShot:
             job.annotations.ride_in(report)
             items = [*job.items(), worker_pb2.WorkerItem(report=report)]
             try:
-                (answer,) = (await self._calls.report(items)).report_acknowledgements
+                (answer,) = (await self._calls.report_all(items)).report_acknowledgements
             except (ApiError, ValueError) as failure:
                 error = str(failure)
+        elif len(job.usage):
+            await self._book_lost(job)
         self._state.done.append(job.told(report, answer, error))
         del self._state.held[job.token]
         self._changed.set()
+
+    async def _book_lost(self, job: OnceJob) -> None:
+        """What was spent under a lease that is lost was spent all the same."""
+        try:
+            await self._calls.report_all(list(job.items()))
+        except ApiError as failure:
+            _log.error("%d AI call(s) of a job that was lost are not booked: %s", len(job.usage), failure)
 
     async def _keep_up(self) -> None:
         """Send what jobs say, extend their leases, stop those that are lost or whose time is over."""
@@ -234,6 +243,8 @@ class OneShot:
             return
         for job in list(self._state.held.values()):
             job.annotations.acknowledge(response.record_acknowledgement.annotation_ids)
+            job.usage.acknowledge(response.record_acknowledgement.usage_ids)
+            job.usage.acknowledge(error.error.metadata.get("usage_id", "") for error in response.errors)
 
     async def _extend(self) -> None:
         tokens = list(self._state.held)

@@ -1,5 +1,6 @@
 """The calls of a worker without a stream."""
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,10 @@ _CALL_TIMEOUT = timedelta(seconds=90)
 """Longer than a lease may wait for a job."""
 
 _LEASE_RETRY_FOR = timedelta(seconds=10)
+_ITEMS_MAX = 1000
+_CALL_BYTES_MAX = 4 * 1024 * 1024
+"""What one call carries; the server takes twice as many bytes."""
+
 _REPORT_RETRY_FOR = timedelta(seconds=60)
 """A report is worth more patience: what it tells of is done already."""
 
@@ -64,6 +69,27 @@ class OnceCalls(WorkerCalls):
         request = worker_service_pb2.ReportJobsRequest(namespace=self._namespace, items=items)
         caller = self._reporting if persistent else self._once
         return await caller(self._workers.ReportJobs, request)
+
+    async def report_all(
+        self, items: Sequence[worker_pb2.WorkerItem]
+    ) -> worker_service_pb2.ReportJobsResponse:
+        """Send any number of items, in calls of a size that the server takes; return the last answer.
+
+        Raises:
+            ApiError: The server refused, or could not be reached for a minute.
+        """
+        waiting = deque(items)
+        while True:
+            part = [waiting.popleft()]
+            size_bytes = part[0].ByteSize()
+            while waiting and len(part) < _ITEMS_MAX:
+                size_bytes += waiting[0].ByteSize()
+                if size_bytes > _CALL_BYTES_MAX:
+                    break
+                part.append(waiting.popleft())
+            response = await self.report(part)
+            if not waiting:
+                return response
 
     async def extend(self, tokens: Sequence[bytes]) -> worker_service_pb2.ExtendLeasesResponse:
         """Extend leases.

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from stageline.v1 import job_pb2, report_pb2, run_pb2, worker_pb2
 from stageline_sdk._session_annotations import JobAnnotations
 from stageline_sdk._session_logs import BUFFERED_ENTRIES_MAX, JobLogs, fitted
-from stageline_sdk._session_messages import Annotated, Logged, Message, Progressed
+from stageline_sdk._session_messages import Annotated, Logged, Message, Progressed, Spent
 from stageline_sdk._session_terms import Terms
+from stageline_sdk._session_usage import UsageOutbox
 from stageline_sdk.one_shot import OneShotJob
 
 _LOG_BATCH_BYTES_MAX = 512 * 1024
@@ -20,6 +21,7 @@ class OnceJob:
         expires_at: When its lease ends unless it is extended, by the loop's clock.
         is_lost: Whether its lease is gone: its work is stopped and not reported.
         annotations: What the server has not acknowledged.
+        usage: AI calls that the server has not acknowledged.
     """
 
     def __init__(self, offer: job_pb2.JobOffer, expires_at: float) -> None:
@@ -27,6 +29,7 @@ class OnceJob:
         self.expires_at = expires_at
         self.is_lost = False
         self.annotations = JobAnnotations()
+        self.usage = UsageOutbox()
         self._offer = offer
         self._logs = JobLogs()
         self._progress: run_pb2.StageProgress | None = None
@@ -41,14 +44,20 @@ class OnceJob:
                     self._logs.drop()
             case Annotated():
                 self.annotations.add(message.entry)
+            case Spent():
+                self.usage.add(self.token, message.record)
             case Progressed():
                 self._progress = message.progress
 
     def items(self) -> Iterator[worker_pb2.WorkerItem]:
-        """Yield what is to be sent. Logs and progress are sent once; annotations until they are acknowledged."""
+        """Yield what is to be sent. Logs and progress are sent once; annotations and AI calls until they are acknowledged."""
         self.annotations.begin_stream()
         while (item := self.annotations.next_item(self.token)) is not None:
             self.annotations.sent()
+            yield item
+        self.usage.begin_stream()
+        while (item := self.usage.next_item()) is not None:
+            self.usage.sent()
             yield item
         if self._progress is not None:
             progress, self._progress = self._progress, None

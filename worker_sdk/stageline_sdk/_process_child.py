@@ -13,6 +13,7 @@ from stageline_sdk._attempt import run_blocking
 from stageline_sdk._failures import final_failure
 from stageline_sdk._job import AnnotationRecord, Job, LogRecord, Outcome, ProgressUpdate, StageFailure
 from stageline_sdk._storage_requests import StorageRequest
+from stageline_sdk.ai.records import UsageRecord
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import ApiError, NotFoundError
 from stageline_sdk.stage import Stage
@@ -83,6 +84,10 @@ class PipeSink:
     def annotate(self, annotation: AnnotationRecord) -> None:
         """Send an annotation."""
         self.send(annotation)
+
+    def record_usage(self, record: UsageRecord) -> None:
+        """Send the record of an AI call."""
+        self.send(record)
 
     def fetch_output(self, stage_id: str) -> bytes:
         """Ask for an output and wait for it.

@@ -29,6 +29,7 @@ from stageline_sdk._job import (
 from stageline_sdk._limits import PROCESS_CANCEL_GRACE
 from stageline_sdk._process_child import CancelChild, Fetch, Fetched, NotFetched, Run, serve
 from stageline_sdk._storage_requests import StorageRequest
+from stageline_sdk.ai.records import UsageRecord
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.stage import Stage
 
@@ -140,6 +141,8 @@ def _converse(child: _Child, sink: ContextSink) -> Outcome:
             sink.progress(message)
         elif isinstance(message, AnnotationRecord):
             sink.annotate(message)
+        elif isinstance(message, UsageRecord):
+            sink.record_usage(message)
         elif isinstance(message, Fetch):
             child.send(_answer(partial(sink.fetch_output, message.stage_id)))
         elif isinstance(message, StorageRequest):

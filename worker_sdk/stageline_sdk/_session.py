@@ -18,7 +18,7 @@ from stageline_sdk._mailbox import Mailbox
 from stageline_sdk._rpc_errors import api_error
 from stageline_sdk._session_actions import Action, LeaveStream, Notice, StartJob, StopJob
 from stageline_sdk._session_core import SessionCore, SessionProfile
-from stageline_sdk._session_messages import Annotated, Finished, Logged, Message
+from stageline_sdk._session_messages import Annotated, Finished, Logged, Message, Spent
 from stageline_sdk._session_pump import StreamPump
 from stageline_sdk._session_rpc import FatalError, WorkerCalls, is_fatal, narrowed, raise_for_end
 from stageline_sdk._session_stream import FramingError
@@ -126,6 +126,8 @@ class Session:
         if len(self._core.jobs):
             titles = ", ".join(job.title for job in self._core.jobs)
             _log.warning("ended with work that the server does not know the end of: %s", titles)
+        if len(self._core.jobs.usage):
+            _log.error("ended with %d AI call(s) that the server did not book", len(self._core.jobs.usage))
 
     async def _serve_once(self) -> float:
         """Serve over one connection, and return the seconds to wait before the next one."""
@@ -246,6 +248,8 @@ class Session:
                     self._core.finish(message.lease_token, message.report)
                 case Logged():
                     self._core.log(message.lease_token, message.entry, now)
+                case Spent():
+                    self._core.record_usage(message.lease_token, message.record)
                 case Annotated():
                     self._core.annotate(message.lease_token, message.entry)
                 case _:

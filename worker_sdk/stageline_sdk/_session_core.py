@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from stageline.v1 import annotation_pb2, job_pb2, report_pb2, run_pb2, session_pb2, worker_pb2
+from stageline.v1 import annotation_pb2, job_pb2, report_pb2, run_pb2, session_pb2, usage_pb2, worker_pb2
 from stageline_sdk._reports import returned
 from stageline_sdk._session_actions import Action, LeaveStream, Notice, StopJob
 from stageline_sdk._session_drain import WorkerDrain
@@ -171,6 +171,10 @@ class SessionCore:
         if job is not None and job.is_working:
             job.annotations.add(entry)
 
+    def record_usage(self, lease_token: bytes, record: usage_pb2.UsageRecord) -> None:
+        """Take an AI call, and keep it until the server has it, whatever becomes of its job."""
+        self.jobs.usage.add(lease_token, record)
+
     def drain(self, within: timedelta, now: float) -> None:
         """Take nothing new, and finish or hand back what is held within a time. Another call may only shorten it."""
         drain = WorkerDrain.within(within, now)
@@ -186,7 +190,8 @@ class SessionCore:
         """Whether the worker wants to end, and nothing is owed any more or the time for it is over."""
         if self._drain is None:
             return False
-        return (len(self.jobs) == 0 and not self.jobs.directives_done) or now >= self._drain.over_at
+        owes_nothing = not len(self.jobs) and not self.jobs.directives_done and not len(self.jobs.usage)
+        return owes_nothing or now >= self._drain.over_at
 
     # Time
 
@@ -286,6 +291,7 @@ class SessionCore:
             case "record_acknowledgement":
                 for job in self.jobs:
                     job.annotations.acknowledge(item.record_acknowledgement.annotation_ids)
+                self.jobs.usage.acknowledge(item.record_acknowledgement.usage_ids)
             case "drain":
                 self._on_drain(item.drain, now)
             case "session_end":

@@ -84,6 +84,15 @@ class JobItems:
     def refused_item(self, item: worker_pb2.ItemError) -> list[Action]:
         """An item was refused. One that names a lease that is gone ends the work on it."""
         job = self._jobs.get(item.lease_token)
+        metadata = item.error.metadata
+        if "usage_id" in metadata:
+            self._jobs.usage.acknowledge([metadata["usage_id"]])
+            text = f"the server will never book AI call {metadata['usage_id']}: {_told(item.error)}"
+            return [Notice("error", text)]
+        if _is_not_served(item.error, "usage"):
+            count = self._jobs.usage.clear()
+            text = f"the server keeps no ledger: {count} AI call(s) are not booked"
+            return [Notice("warning", text)] if count else []
         if item.error.reason == error_pb2.ERROR_REASON_LEASE_SUPERSEDED:
             is_working = job is not None and job.is_working and job.stop is None
             return self.drop(job, "the lease is not live any more") if job is not None and is_working else []
@@ -114,6 +123,11 @@ class JobItems:
         if self._jobs.busy_slots >= self._jobs.slots:
             return "NO_FREE_SLOT", f"all {self._jobs.slots} slots are taken"
         return None
+
+
+def _is_not_served(error: error_pb2.ErrorDetail, kind: str) -> bool:
+    is_reason = error.reason == error_pb2.ERROR_REASON_METHOD_NOT_SERVED
+    return is_reason and error.metadata["method"] == kind
 
 
 def _told(error: error_pb2.ErrorDetail) -> str:

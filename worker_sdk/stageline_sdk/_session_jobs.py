@@ -10,6 +10,7 @@ from stageline_sdk._reports import fitted_report
 from stageline_sdk._session_annotations import JobAnnotations
 from stageline_sdk._session_logs import JobLogs
 from stageline_sdk._session_terms import Terms
+from stageline_sdk._session_usage import UsageOutbox
 
 
 class StopCause(Enum):
@@ -71,6 +72,7 @@ class JobTable:
         busy_slots: How many are.
         ready_reports: Jobs whose report may be sent now, in the order in which they ended.
         directives_done: Answers to directives that are not sent yet.
+        usage: AI calls that the server has not acknowledged.
         terms: What the server allows; None before the first Welcome.
     """
 
@@ -80,6 +82,7 @@ class JobTable:
         self.busy_slots = 0
         self.ready_reports: deque[HeldJob] = deque()
         self.directives_done: deque[worker_pb2.DirectiveDone] = deque()
+        self.usage = UsageOutbox()
         self._jobs: dict[bytes, HeldJob] = {}
 
     def __len__(self) -> int:
@@ -106,6 +109,7 @@ class JobTable:
         """Keep a report until it is acknowledged, and send it with the next frame."""
         job.report = report if self.terms is None else fitted_report(report, self.terms)
         job.annotations.ride_in(job.report)
+        self.usage.ride_in(job.report)
         job.progress = None
         self.ready_reports.append(job)
 
@@ -135,6 +139,7 @@ class JobTable:
 
     def begin_stream(self) -> list[session_pb2.HeldLease]:
         """Return what a new stream's Hello says of the jobs; their reports wait for the server's verdicts."""
+        self.usage.begin_stream()
         self.ready_reports.clear()
         self.directives_done.clear()  # The old stream's directives: a lease that Hello does not name is taken back.
         held = [job for job in self._jobs.values() if job.is_held]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stageline.v1 import annotation_pb2, report_pb2, run_pb2
+from stageline.v1 import annotation_pb2, report_pb2, run_pb2, usage_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +37,12 @@ class Annotated:
     entry: annotation_pb2.AnnotationEntry
 
 
-Message = Finished | Logged | Progressed | Annotated
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A job made an AI call."""
+
+    lease_token: bytes
+    record: usage_pb2.UsageRecord
+
+
+Message = Finished | Logged | Progressed | Annotated | Spent

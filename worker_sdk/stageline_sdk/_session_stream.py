@@ -82,6 +82,7 @@ class WorkerStream:
         packer = FramePacker(self.terms)
         self._pack_control(packer, free_slots, drain)
         self._pack_annotations(packer)
+        self._pack_usage(packer)
         self._pack_reports(packer)
         self._pack_progress(packer, self.terms, now)
         if self._logs_at is not None and self._logs_at <= now:
@@ -135,6 +136,12 @@ class WorkerStream:
                 return False
             job.annotations.sent()
         return True
+
+    def _pack_usage(self, packer: FramePacker) -> None:
+        """Add AI calls, as many as there is room for."""
+        usage = self._jobs.usage
+        while (item := usage.next_item()) is not None and packer.add(item):
+            usage.sent()
 
     def _pack_progress(self, packer: FramePacker, terms: Terms, now: float) -> None:
         for job in self._jobs:

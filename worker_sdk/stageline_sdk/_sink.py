@@ -9,9 +9,11 @@ from pydantic_core import to_json
 
 from stageline.v1 import annotation_pb2, run_pb2
 from stageline_sdk._job import AnnotationRecord, LogRecord, ProgressUpdate
-from stageline_sdk._session_messages import Annotated, Logged, Message, Progressed
+from stageline_sdk._session_messages import Annotated, Logged, Message, Progressed, Spent
 from stageline_sdk._storage_requests import StorageRequest
+from stageline_sdk._usage_wire import usage_message
 from stageline_sdk._wire import to_timestamp
+from stageline_sdk.ai.records import UsageRecord
 
 _PROGRESS_MESSAGE_LENGTH_MAX = 1024
 _PROGRESS_DETAILS_BYTES_MAX = 16 * 1024
@@ -70,6 +72,10 @@ class SessionSink:
             emit_event=annotation.emit_event,
         )
         self._post(Annotated(self._lease_token, entry))
+
+    def record_usage(self, record: UsageRecord) -> None:
+        """Send the record of an AI call; the session keeps it until the server has it."""
+        self._post(Spent(self._lease_token, usage_message(record)))
 
     def fetch_output(self, stage_id: str) -> bytes:
         """Return the output of an earlier stage; blocks until it is there.

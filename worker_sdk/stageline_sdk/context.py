@@ -29,6 +29,7 @@ from stageline_sdk._limits import (
     WAIT_MAX,
 )
 from stageline_sdk._payload import clean_text, jsonable, jsonable_fields
+from stageline_sdk.ai.stage_ai import StageAi
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.empty import NoConfig
 from stageline_sdk.errors import DefinitionError, MissingOutputError, NonRetryableError
@@ -242,6 +243,11 @@ class Context(Generic[InputT_co, ConfigT_co]):
                     f"annotation {key!r}: {name} has {size_bytes:,} bytes; the limit is {bytes_max:,}"
                 )
         self._sink.annotate(said)
+
+    @property
+    def ai(self) -> StageAi:
+        """Keeps the books of the stage's AI calls: `ctx.ai.record_call(model=..., cost_usd="0.01")`."""
+        return StageAi(self.stage_id, self._sink.record_usage)
 
     def resume_token(self, label: str = "", *, expire_after: timedelta | None = None) -> str:
         """Return a new token by which the outside may end this stage's wait, once. Give it away, then return Suspended.

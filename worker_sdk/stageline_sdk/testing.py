@@ -33,6 +33,7 @@ from stageline_sdk._job import (
 from stageline_sdk._payload import encode, join_outputs
 from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk._storage_testing import store_in
+from stageline_sdk.ai.records import UsageRecord
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import StageCancelledError, StageError
@@ -79,6 +80,7 @@ class StageEnvironment:
         logs: The lines that stages logged, in order.
         progress: Their progress updates, in order.
         annotations: Their annotations, in order.
+        usage: The records of their AI calls, in order.
         artifacts: What stages keep with the run, by key; put here what they are to find.
         outputs: The outputs that stages can require, as JSON text by stage id; `run_workflow` adds to it.
         cancel: Set it with `env.cancel.cancel("reason")`, from any thread, to stop what runs.
@@ -110,6 +112,7 @@ class StageEnvironment:
         self.logs: list[LogRecord] = []
         self.progress: list[ProgressUpdate] = []
         self.annotations: list[AnnotationRecord] = []
+        self.usage: list[UsageRecord] = []
         self.artifacts: dict[str, bytes] = {}
         self.cancel = CancelSource()
         self.outputs: dict[str, bytes] = {}
@@ -276,6 +279,9 @@ class _CollectingSink:
 
     def annotate(self, annotation: AnnotationRecord) -> None:
         self._environment.annotations.append(annotation)
+
+    def record_usage(self, record: UsageRecord) -> None:
+        self._environment.usage.append(record)
 
     def fetch_output(self, stage_id: str) -> bytes:
         return self._environment.outputs[stage_id]

@@ -1,9 +1,10 @@
 """ReportJobs: the items of jobs whose workers have no stream, each answered by itself, after its commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
+from uuid import UUID
 
 from stageline.v1 import error_pb2, report_pb2, worker_pb2, worker_service_pb2
 from stageline_engine import limits
@@ -13,6 +14,7 @@ from stageline_server.dispatch.batcher import Done
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import Refusal, RefusedError, invalid_field
 from stageline_server.mapping.fields import namespace_of
+from stageline_server.mapping.usage import to_ai_calls
 from stageline_server.streams.annotations import to_annotate, to_annotations
 from stageline_server.streams.items import (
     BadItemError,
@@ -25,6 +27,7 @@ from stageline_server.streams.items import (
 )
 from stageline_server.streams.one_shot import OneShotLeases, check_request_id
 from stageline_server.streams.tokens import TOKEN_BYTES_MAX, LeaseToken, decode_token
+from stageline_server.streams.usage import refused_call, to_record
 
 Result = TypeVar("Result")
 
@@ -47,6 +50,7 @@ class ItemBatch:
             "progress": self._progress,
             "annotation": self._annotation,
             "logs": self._logs,
+            "usage": self._usage,
         }
 
     async def take(
@@ -96,13 +100,27 @@ class ItemBatch:
         said, faults = to_annotations(report.annotations)
         for fault in faults:
             self._refuse(index, report.lease_token, fault)
-        command = to_report(self._namespace, token, report, said)
+        calls, faults = to_ai_calls(report.usage, self._plane.settings.ai_contents)
+        for fault in faults:
+            self._refuse(index, report.lease_token, fault)
+        command = to_report(self._namespace, token, report, said, calls)
         result: JobReportRecorded = await committed(lambda done: self._plane.report(command, done))
         if isinstance(command.outcome, ForbiddenOutcome) and result.disposition is Disposition.RECORDED:
             result = replace(result, note=command.outcome.error.message)
         if said and result.disposition in COUNTED:
             self._annotated(one.id for one in said)
+        self._booked(result.booked)
         return result
+
+    async def _usage(self, item: worker_pb2.UsageItem) -> None:
+        command = to_record(self._namespace, item, self._plane.settings.ai_contents)
+        result = await self._plane.record_ai_call(command)
+        if isinstance(result, Rejection):
+            raise refused_call(result, item.record.usage_id)
+        self._booked([command.call.id])
+
+    def _booked(self, ids: Iterable[UUID]) -> None:
+        self._response.record_acknowledgement.usage_ids.extend(str(id_) for id_ in ids)
 
     async def _annotation(self, item: worker_pb2.AnnotationItem) -> None:
         command = to_annotate(self._namespace, _token(item.lease_token), item.annotation)

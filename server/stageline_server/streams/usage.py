@@ -6,7 +6,7 @@ from uuid import UUID
 
 from stageline.v1 import error_pb2, usage_pb2, worker_pb2
 from stageline_engine.commands import AiCallRecorded, RecordAiCall
-from stageline_engine.model.ai_call import AiCall
+from stageline_engine.model.ai_call import AiCall, ContentPolicy
 from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.sessions import LocalSession
@@ -43,31 +43,15 @@ class StreamLedger:
         Raises:
             BadItemError: It names no lease, or cannot be booked at all. ``usage_id`` of the metadata says which it was.
         """
-        token = decode_token(item.lease_token)
-        if token is None:
-            facts = {"field": "lease_token", "usage_id": item.record.usage_id[:64]}
-            raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, "The lease token is malformed.", facts)
-        call = to_ai_call(item.record, self._plane.settings.ai_contents)
-        if isinstance(call, Rejection):
-            bad = BadItemError(Reason.ERROR_REASON_INVALID_FIELD, call.message)
-            bad.detail = error_detail(call)
-            raise bad
-        command = RecordAiCall(
-            self._local.namespace,
-            call,
-            run_id=token.run_id,
-            stage_number=token.stage_number,
-            lease_token=token.secret,
-        )
+        command = to_record(self._local.namespace, item, self._plane.settings.ai_contents)
+        call = command.call
         raw = item.lease_token
         self._begin()
         self._plane.book_leased_call(command, lambda result: self._booked(raw, call.id, result))
 
     def _booked(self, raw: bytes, id_: UUID, result: AiCallRecorded | Rejection | BaseException) -> None:
         if isinstance(result, Rejection):
-            detail = error_detail(result)
-            detail.metadata["usage_id"] = str(id_)
-            self.refuse(raw, [detail])
+            self.refuse(raw, [refused_call(result, str(id_)).detail])
         elif isinstance(result, BaseException):
             _log.warning("an AI call was not booked; its worker sends it again: %s", result)
         else:
@@ -90,3 +74,29 @@ class StreamLedger:
         for fault in faults:
             error = worker_pb2.ItemError(lease_token=raw[:TOKEN_BYTES_MAX], error=fault)
             self._outbox.put(worker_pb2.ServerItem(error=error))
+
+
+def to_record(namespace: str, item: worker_pb2.UsageItem, policy: ContentPolicy) -> RecordAiCall:
+    """Translates an AI call of a leased job.
+
+    Raises:
+        BadItemError: It names no lease, or cannot be booked at all. ``usage_id`` of the metadata says which it was.
+    """
+    token = decode_token(item.lease_token)
+    if token is None:
+        facts = {"field": "lease_token", "usage_id": item.record.usage_id[:64]}
+        raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, "The lease token is malformed.", facts)
+    call = to_ai_call(item.record, policy)
+    if isinstance(call, Rejection):
+        raise refused_call(call, item.record.usage_id)
+    return RecordAiCall(
+        namespace, call, run_id=token.run_id, stage_number=token.stage_number, lease_token=token.secret
+    )
+
+
+def refused_call(rejection: Rejection, usage_id: str) -> BadItemError:
+    """The error of a call that can never be booked."""
+    bad = BadItemError(Reason.ERROR_REASON_INVALID_FIELD, rejection.message)
+    bad.detail = error_detail(rejection)
+    bad.detail.metadata["usage_id"] = usage_id[:64]
+    return bad

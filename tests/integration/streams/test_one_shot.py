@@ -24,6 +24,7 @@ from stageline_engine.testing.play import batch_stage
 from stageline_sdk._rpc_errors import api_error
 from tests.support.plane import UNHURRIED, Deployment, PlaneServer
 from tests.support.raw_worker import report_item
+from tests.support.usage import record, report_with, usage_item
 from tests.waiting import eventually
 
 LEASE = worker_service_pb2.LeaseJobsRequest
@@ -286,3 +287,22 @@ async def test_a_suspended_stage_is_checked_by_calls_alone(deployment: Deploymen
     assert (check.kind, check.suspended_state.json) == (job_pb2.JOB_KIND_CHECK, b'{"id": 1}')
     await report(server, report_item(check.lease_token, b"1"))
     await server.until_run(run_id, RunState.COMPLETED)
+
+
+async def test_usage_is_booked_with_and_without_a_report_and_refused_by_its_id(
+    deployment: Deployment,
+) -> None:
+    server = await deployment.serve()
+    await server.register(workflow("w", "a"))
+    run_id = await server.create("w")
+    (offer,) = await lease(server, "w")
+    first, second, bad = record("0.25"), record("0.5"), record(topic="two words")
+    answer = await report(server, usage_item(offer.lease_token, first), usage_item(offer.lease_token, bad))
+    assert list(answer.record_acknowledgement.usage_ids) == [first.usage_id]
+    (error,) = answer.errors
+    assert (error.item_index, error.error.metadata["usage_id"]) == (1, bad.usage_id)
+    answer = await report(server, report_with(offer, [first, second, bad]))
+    assert sorted(answer.record_acknowledgement.usage_ids) == sorted([first.usage_id, second.usage_id])
+    assert [one.error.metadata["usage_id"] for one in answer.errors] == [bad.usage_id]
+    run = (await server.until_run(run_id, RunState.COMPLETED)).run
+    assert (str(run.total_cost), run.total_tokens) == ("0.75", 30)

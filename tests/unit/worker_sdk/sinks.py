@@ -7,6 +7,7 @@ from typing import Any
 from stageline_sdk._job import AnnotationRecord, LogRecord, ProgressUpdate
 from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk._storage_testing import store_in
+from stageline_sdk.ai import UsageRecord
 from stageline_sdk.errors import ApiError
 
 
@@ -15,6 +16,7 @@ class KeepingSink:
         self.logs: list[LogRecord] = []
         self.updates: list[ProgressUpdate] = []
         self.annotations: list[AnnotationRecord] = []
+        self.usage: list[UsageRecord] = []
         self.fetched: list[str] = []
         self.logged = threading.Event()
         self.artifacts: dict[str, bytes] = {}
@@ -29,6 +31,9 @@ class KeepingSink:
 
     def annotate(self, annotation: AnnotationRecord) -> None:
         self.annotations.append(annotation)
+
+    def record_usage(self, record: UsageRecord) -> None:
+        self.usage.append(record)
 
     def fetch_output(self, stage_id: str) -> bytes:
         self.fetched.append(stage_id)
