@@ -8,7 +8,7 @@ from stageline_sdk import Client, DeadLetter
 
 @click.group(context_settings={"max_content_width": 100})
 def events() -> None:
-    """Follow the events of all runs; list and replay those that could not be delivered."""
+    """Follow the events of all runs; list and replay what could not be delivered."""
 
 
 @events.command()
