@@ -2,7 +2,7 @@
 
 Everywhere in the engine a payload is JSON text. One that is stored apart is represented by its reference, which is JSON
 text too, a string with the character U+0000: no payload may hold that character, so nobody can pass off a payload as a
-reference, and rows, budgets and statements need no second form (``docs/decisions/0009``).
+reference, and rows, budgets and statements need no second form (``docs/decisions/0012``).
 """
 
 import re

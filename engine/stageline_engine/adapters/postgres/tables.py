@@ -282,7 +282,7 @@ events = Table(
     Column("causation_id", Uuid, nullable=False),
 )
 
-# One row for each transaction that wrote events, until the events have their place in the log (``docs/decisions/0010``).
+# One row for each transaction that wrote events, until the events have their place in the log (``docs/decisions/0013``).
 event_commits = Table(
     "event_commits",
     metadata,

@@ -145,7 +145,7 @@ PARTS = (
 )
 _LAST_COUNTS = frozenset({"results", "suspended_states"})
 
-# What a commit told: its place in the log, and who is told, is worked out apart from it (``docs/decisions/0010``).
+# What a commit told: its place in the log, and who is told, is worked out apart from it (``docs/decisions/0013``).
 _TOLD = "INSERT INTO event_commits (run_ids, sequences) VALUES ({}::uuid[], {}::bigint[])"
 
 _PAYLOADS = f"""

@@ -1,4 +1,4 @@
-"""The log of all events, and who is told of them. See ``docs/decisions/0010`` for why it is written in two steps."""
+"""The log of all events, and who is told of them. See ``docs/decisions/0013`` for why it is written in two steps."""
 
 # ruff: noqa: S608 -- what is put together here are our own column names, never a value
 
