@@ -28,7 +28,7 @@ HINTS = {
     "RUN_NOT_RERUNNABLE": "Only a run that is COMPLETED or FAILED can be rerun: `stageline run get RUN` shows where it stands.",
     "RESUME_TOKEN_INVALID": "A token works once, until it expires, and for its own stage only.",
     "STAGE_NOT_SUSPENDED": "`stageline run get RUN` shows where the stage stands.",
-    "DEAD_LETTER_NOT_FOUND": "`stageline events dead-letters` shows those that there are.",
+    "DEAD_LETTER_NOT_FOUND": "`stageline dlq list` shows those that there are.",
     "REQUEST_ID_REUSED": "Use another --request-id; the same one is for the same request only.",
     "UNAUTHENTICATED": "Set STAGELINE_TOKEN to a valid token.",
 }

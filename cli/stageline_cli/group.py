@@ -17,7 +17,7 @@ LAZY_COMMANDS = {
     "workers": LazyCommand("stageline_cli.commands.workers:workers", "List the workers that are connected."),
     "events": LazyCommand(
         "stageline_cli.commands.events:events",
-        "Follow the events of all runs; list and replay what could not be delivered.",
+        "Follow the events of all runs.",
     ),
     "dlq": LazyCommand(
         "stageline_cli.commands.dlq:dlq", "List, replay and skip events that a plugin gave up on."

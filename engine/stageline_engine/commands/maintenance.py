@@ -285,7 +285,7 @@ class ReplayDeadLetters(Command["DeadLettersReplayed"]):
 
     A repeat finds nothing more to do, unless an event was dead-lettered again.
 
-    Reached by ``EventService.ReplayDeadLetters``; ``Client.replay_dead_letters``; ``stageline events replay``.
+    Reached by ``EventService.ReplayDeadLetters``; ``Client.replay_dead_letters``; ``stageline dlq replay``.
 
     Attributes:
         letters: Dead letters, each (run id, consumer, sequence); empty means all. What is not dead any more is passed over.

@@ -246,8 +246,7 @@ class Inbox:
         token = self._held_token(batch.lease_token)
         attempt = self._local.attempts.get(token.secret, 0)
         generation = self._local.generations.get(token.secret, 0)
-        lines = to_log_lines(token, attempt, batch, self._plane.ports.clock.now())
-        self._plane.logs.add([replace(line, generation=generation) for line in lines])
+        self._plane.logs.add(to_log_lines(token, generation, attempt, batch, self._plane.ports.clock.now()))
 
     def _directive_done(self, done: worker_pb2.DirectiveDone) -> None:
         """Local work has ended. Where nobody had told it to, the job is handed on: its worker does not do it any more."""

@@ -140,17 +140,17 @@ class ItemBatch:
 
     async def _logs(self, batch: worker_pb2.LogBatch) -> None:
         token = _token(batch.lease_token)
-        attempt = await self._attempt_of(token)
-        self._plane.logs.add(to_log_lines(token, attempt, batch, self._plane.ports.clock.now()))
+        generation, attempt = await self._execution_of(token)
+        self._plane.logs.add(to_log_lines(token, generation, attempt, batch, self._plane.ports.clock.now()))
 
-    async def _attempt_of(self, token: LeaseToken) -> int:
-        """The attempt that a live lease is for."""
+    async def _execution_of(self, token: LeaseToken) -> tuple[int, int]:
+        """The generation and the attempt that a live lease is for."""
         queries, run_id, number = self._plane.ports.queries, token.run_id, token.stage_number
         if await queries.lease_is_live(self._namespace, run_id, number, token.secret):
             found = await queries.get_run(self._namespace, run_id, with_outputs=False)
             for each in found.stages if found else ():
                 if each.stage.number == number:
-                    return each.stage.attempt
+                    return each.stage.generation, each.stage.attempt
         raise _superseded()
 
 

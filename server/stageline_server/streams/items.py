@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -242,8 +243,10 @@ def json_object(text: bytes, field: str, bytes_max: int = limits.LOG_MESSAGE_LEN
     return value
 
 
-def to_log_lines(token: LeaseToken, attempt: int, batch: worker_pb2.LogBatch, now: datetime) -> list[LogLine]:
-    """Translates log lines. What cannot be kept as it is, is kept as well as can be: logs are best effort.
+def to_log_lines(
+    token: LeaseToken, generation: int, attempt: int, batch: worker_pb2.LogBatch, now: datetime
+) -> list[LogLine]:
+    """Translates log lines of an attempt. What cannot be kept as it is, is kept as well as can be: logs are best effort.
 
     Raises:
         BadItemError: There are too many.
@@ -257,7 +260,7 @@ def to_log_lines(token: LeaseToken, attempt: int, batch: worker_pb2.LogBatch, no
     if batch.dropped_count > 0:
         message = f"{batch.dropped_count} lines were dropped by the worker: over the limit of lines a second."
         lines.insert(0, LogLine(token.run_id, token.stage_number, attempt, "WARNING", message, {}, now))
-    return lines
+    return [replace(line, generation=generation) for line in lines]
 
 
 def _log_line(token: LeaseToken, attempt: int, entry: run_pb2.LogEntry, now: datetime) -> LogLine:

@@ -234,7 +234,7 @@ async def test_a_report_is_idempotent_and_bad_items_harm_no_other(deployment: De
     assert again.report_acknowledgements[0].disposition == report_pb2.REPORT_DISPOSITION_ALREADY_RECORDED
     await server.plane.logs.flushed()
     lines = await server.ports.logs.list("default", run_id, limit=10)
-    assert [(line.message, line.attempt) for line in lines] == [("hello", 1)] * 2
+    assert [(line.message, line.generation, line.attempt) for line in lines] == [("hello", 1, 1)] * 2
     events, _ = await server.ports.queries.list_events("default", run_id, after_sequence=0, limit=100) or (
         (),
         None,

@@ -89,9 +89,9 @@ async def test_a_person_refuses_and_later_the_run_is_run_again(
     assert "approval.asked" in shown.output
     workers = await command(server, "workers", "list")
     assert "ready" in workers.output
-    dead = await command(server, "events", "dead-letters", "--json")
+    dead = await command(server, "dlq", "list", "--json")
     assert json.loads(dead.output) == []
-    replayed = await command(server, "events", "replay", "--plugin", "sink")
+    replayed = await command(server, "dlq", "replay", "--plugin", "sink")
     assert replayed.output == "0 will be delivered again\n"
     await client.cancel_run(run.id)
 
@@ -102,8 +102,8 @@ async def test_wrong_usage_is_told_before_anything_is_sent() -> None:
         ["run", "resume", "r", "s", "--token", "t", "--output", "1", "--fail", "x"],
         ["run", "resume", "r", "s", "--token", "t", "--output", "1", "--retry"],
         ["run", "resume", "r", "s", "--output", "1"],
-        ["events", "replay"],
-        ["events", "replay", "x", "--plugin", "sink"],
+        ["dlq", "replay"],
+        ["dlq", "replay", "x", "--plugin", "sink"],
     ):
         outcome = await asyncio.to_thread(CliRunner().invoke, stageline, arguments)
         assert outcome.exit_code == 2, arguments

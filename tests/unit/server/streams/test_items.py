@@ -214,13 +214,15 @@ def test_log_lines_keep_what_can_be_kept() -> None:
     ]
     entries[0].log_time.FromDatetime(NOW - timedelta(hours=1))
     entries[1].log_time.seconds = 2**62
-    lines = items.to_log_lines(TOKEN, 4, worker_pb2.LogBatch(entries=entries, dropped_count=-3), NOW)
+    lines = items.to_log_lines(TOKEN, 2, 4, worker_pb2.LogBatch(entries=entries, dropped_count=-3), NOW)
     assert [line.level for line in lines] == ["WARNING", "INFO", "INFO"]
     assert [line.logged_at for line in lines] == [NOW - timedelta(hours=1), NOW, NOW]
     assert lines[0].metadata == {"a": 1}
     assert "stageline.note" in lines[1].metadata
     assert len(lines[1].message) == limits.LOG_MESSAGE_LENGTH_MAX
-    assert {(line.run_id, line.stage_number, line.attempt) for line in lines} == {(TOKEN.run_id, 3, 4)}
+    assert {(line.run_id, line.stage_number, line.generation, line.attempt) for line in lines} == {
+        (TOKEN.run_id, 3, 2, 4)
+    }
 
 
 @pytest.mark.parametrize("disposition", Disposition)
