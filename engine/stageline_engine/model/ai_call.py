@@ -1,7 +1,8 @@
 """AI calls: what each cost, and whether that was wasted.
 
 A call is booked once, by the id that its maker gave it, and never changes. Whether it was wasted is not a fact of the call
-but of what became of its attempt afterwards, so it is not stored but asked (``docs/decisions/0011``).
+but of what became of its attempt afterwards, so it is asked, and stored only when retention takes away
+what it is asked of (``docs/decisions/0011``).
 """
 
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ class AiCallRow:
         generation: Of the stage, by the lease; 0 without one.
         attempt: Of the stage, by the lease; 0 without one.
         lease_token: The lease under which it was made, if any.
+        verdict: Whether it was wasted, for good: its run is forgotten. None while that is asked of the run.
     """
 
     namespace: str
@@ -140,6 +142,7 @@ class AiCallRow:
     generation: int = 0
     attempt: int = 0
     lease_token: UUID | None = None
+    verdict: bool | None = None
 
 
 class LostLease(Struct, frozen=True):
@@ -166,6 +169,8 @@ def is_wasted(call: AiCallRow, stage: StageRow | None, *, lease_lost: bool) -> b
     """
     if call.lease_token is None:
         return False
+    if call.verdict is not None:
+        return call.verdict
     if stage is None or (stage.generation, stage.attempt) != (call.generation, call.attempt):
         return True
     return lease_lost or stage.state in UNSUCCESSFUL

@@ -314,7 +314,8 @@ class UnitOfWork(Protocol):
     async def purge_runs(self, ended_before: datetime, limit: int) -> Sequence[UUID]:
         """Deletes ended runs with all that is theirs, the longest ended first, passing over what is locked.
 
-        A run with events that a consumer has not taken stays until they are delivered or skipped.
+        A run with events that a consumer has not taken stays until they are delivered or skipped. The AI calls of a run that
+        goes stay; whether each was wasted is written down with it, for nothing else tells that any more.
 
         Returns:
             The runs that are gone.

@@ -106,6 +106,8 @@ STATEMENTS = {
     "sequence_events": event_log.SEQUENCE_EVENTS,
     "read_log": event_log.READ_LOG,
     "log_bounds": event_log.LOG_BOUNDS,
+    "doomed_runs": retention.DOOMED_RUNS,
+    "settle_calls": usage.SETTLE_CALLS,
     "purge_runs": retention.PURGE_RUNS,
     "purge_keys": retention.PURGE_KEYS,
     "purge_sessions": retention.PURGE_SESSIONS,
@@ -146,7 +148,8 @@ INDEXES_OF_OPEN = {
     "list_calls_of_run": {"ix_ai_calls_of_run"},
     "sum_calls": {"ix_ai_calls_topic"},
     "sum_of_run": {"ix_ai_calls_of_run"},
-    "purge_runs": {"ix_runs_ended"},
+    "doomed_runs": {"ix_runs_ended"},
+    "settle_calls": {"ix_ai_calls_of_run"},
     "purge_keys": {"ix_idempotency_keys_age"},
     "purge_sessions": {"ix_sessions_ended"},
 }

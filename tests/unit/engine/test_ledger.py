@@ -72,6 +72,13 @@ def test_a_call_of_nobodys_attempt_is_never_waste() -> None:
     assert not is_wasted(unleased, stage(StageState.CANCELLED), lease_lost=False)
 
 
+@pytest.mark.parametrize("verdict", [True, False])
+def test_a_verdict_is_final(verdict: bool) -> None:
+    settled = replace(LEASED, verdict=verdict)
+    assert is_wasted(settled, None, lease_lost=not verdict) is verdict
+    assert is_wasted(settled, stage(attempt=3 if verdict else 4), lease_lost=False) is verdict
+
+
 def wrong(call: AiCall) -> list[str]:
     return [violation.field for violation in ai_call_violations(call)]
 

@@ -1,11 +1,13 @@
 """Forgetting what is past keeping."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from stageline_engine.adapters.memory.state import KeyName, LogEntry, MemoryState
+from stageline_engine.adapters.memory.usage import wasted
 from stageline_engine.model.blob import BlobState
 from stageline_engine.ports import PurgeBefore
 
@@ -30,7 +32,10 @@ def old_runs(state: MemoryState, ended_before: datetime) -> list[UUID]:
 
 
 def purge_runs(state: MemoryState, run_ids: Collection[UUID]) -> None:
-    """Deletes runs with all that is theirs."""
+    """Deletes runs with all that is theirs; of their AI calls, which stay, it writes down first whether they were wasted."""
+    for booked_as, call in state.ai_calls.items():
+        if call.run_id in run_ids and call.lease_token is not None:
+            state.ai_calls[booked_as] = replace(call, verdict=wasted(state, call))
     for run_id in run_ids:
         for by_run in (state.runs, state.payloads, state.stages, state.annotations, state.events):
             by_run.pop(run_id, None)

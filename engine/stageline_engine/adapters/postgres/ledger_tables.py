@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -32,6 +33,7 @@ ai_calls = Table(
     Column("generation", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("lease_token", Uuid),
+    Column("verdict", Boolean),
     Column("topic", Name, nullable=False),
     Column("call_type", Name, nullable=False),
     Column("model_key", Name, nullable=False),

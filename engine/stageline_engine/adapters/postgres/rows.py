@@ -127,6 +127,7 @@ def ai_call_row(values: Values) -> AiCallRow:
         fields["generation"],
         fields["attempt"],
         fields["lease_token"],
+        fields["verdict"],
     )
 
 

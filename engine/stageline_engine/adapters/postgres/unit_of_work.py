@@ -241,9 +241,13 @@ class PostgresUnitOfWork:
 
     async def purge_runs(self, ended_before: datetime, limit: int) -> Sequence[UUID]:
         """Deletes ended runs with all that is theirs."""
-        return [
-            id_ for (id_,) in await self._pipeline.fetch(retention.PURGE_RUNS, [ended_before, Int4(limit)])
-        ]
+        found = await self._pipeline.fetch(retention.DOOMED_RUNS, [ended_before, Int4(limit)])
+        run_ids = sorted(id_ for (id_,) in found)
+        if run_ids:
+            parameters = write.arrays_of(("uuid",), [(id_,) for id_ in run_ids])
+            await self._pipeline.send(usage.SETTLE_CALLS, parameters)
+            await self._pipeline.send(retention.PURGE_RUNS, parameters)
+        return run_ids
 
     async def purge_records(self, before: PurgeBefore, limit: int) -> Purged:
         """Deletes what is kept for a time only."""

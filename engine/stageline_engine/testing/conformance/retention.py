@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from stageline_engine.commands import HistoryPurged, PurgeHistory
@@ -9,11 +10,12 @@ from stageline_engine.events import Annotation
 from stageline_engine.ports import ALL_STAGES, LogLine, PurgeBefore, Purged
 from stageline_engine.records import ChangeSet
 from stageline_engine.rejections import Rejection
+from stageline_engine.testing.ai_calls import LedgerScene
 from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.conformance.consumers import read_all
 from stageline_engine.testing.conformance.outbox import claim, sequence
 from stageline_engine.testing.definitions import workflow
-from stageline_engine.testing.scene import SERVER, Scene
+from stageline_engine.testing.scene import SERVER, Scene, completed, failed
 
 DAY = timedelta(days=1)
 
@@ -78,6 +80,26 @@ class RetentionConformance(Conformance):
             assert list(await scene.backend.logs.list("default", run_id, limit=9)) == []
             [line] = await scene.backend.logs.list("default", kept, limit=9)
             assert await scene.backend.logs.list("default", kept, after_id=line.id, limit=9) == []
+
+    async def test_waste_stays_waste_and_what_counted_still_counts_when_the_run_is_gone(self) -> None:
+        async with self.play("a", "b") as (play, run_id):
+            ledger, scene = LedgerScene(play.scene), play.scene
+            failing = await play.offer()
+            await ledger.report(failing, failed(retry_after=timedelta(0)), ledger.new_call("1"))
+            await scene.promote()
+            counting = await play.offer()
+            await ledger.report(counting, completed(1), ledger.new_call("2"), ledger.new_call(None))
+            await ledger.record_under(await play.offer(), ledger.new_call("4"))
+            await ledger.record(ledger.new_call("8"), run_id=run_id, stage_id="b")
+            await scene.cancel(run_id)
+            booked, total = await ledger.calls(), await ledger.check_totals(run_id)
+            assert (total.calls, total.wasted_calls, total.wasted_cost) == (5, 2, Decimal(5))
+            scene.clock.advance(DAY)
+            assert await _purge_runs(scene, scene.clock.now(), 9) == [run_id]
+            assert await ledger.total() == await ledger.total(run_id=run_id) == total
+            assert [(one.row.call, one.wasted) for one in await ledger.calls()] == [
+                (one.row.call, one.wasted) for one in booked
+            ]
 
     async def test_keys_go_by_their_own_age_and_may_then_be_used_anew(self) -> None:
         async with self.scene() as scene:

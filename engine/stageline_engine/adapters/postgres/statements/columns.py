@@ -288,6 +288,7 @@ AI_CALLS = RowShape(
         Column("generation", "integer"),
         Column("attempt", "integer"),
         Column("lease_token", "uuid"),
+        Column("verdict", "boolean"),
         _called("topic", "text"),
         _called("call_type", "text"),
         _called("model_key", "text"),

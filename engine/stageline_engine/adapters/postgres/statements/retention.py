@@ -18,24 +18,25 @@ TABLES_OF_RUNS = (
 """Tables whose rows of a run go with it, beside its artifacts, whose bytes go too; a test compares them with the schema."""
 
 _GOES = ", ".join(
-    f"gone_{table} AS (DELETE FROM {table} USING doomed WHERE {table}.run_id = doomed.id)"
-    for table in TABLES_OF_RUNS
+    f"gone_{table} AS (DELETE FROM {table} WHERE run_id = ANY ($1::uuid[]))" for table in TABLES_OF_RUNS
 )
 
+DOOMED_RUNS = b"""
+    SELECT id FROM runs
+    WHERE ended_at < $1 AND NOT EXISTS (SELECT FROM outbox WHERE outbox.run_id = runs.id)
+    ORDER BY ended_at, id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED"""
+"""Locks ended runs. A statement of its own, so that the next ones see all that was committed before the lock was had."""
+
 PURGE_RUNS = f"""
-    WITH doomed AS (
-        SELECT id FROM runs
-        WHERE ended_at < $1 AND NOT EXISTS (SELECT FROM outbox WHERE outbox.run_id = runs.id)
-        ORDER BY ended_at, id
-        LIMIT $2
-        FOR UPDATE SKIP LOCKED
-    ), {_GOES}, gone_artifacts AS (
-        DELETE FROM artifacts USING doomed WHERE artifacts.run_id = doomed.id RETURNING artifacts.blob_id
+    WITH {_GOES}, gone_artifacts AS (
+        DELETE FROM artifacts WHERE run_id = ANY ($1::uuid[]) RETURNING blob_id
     ), dropped AS (
         UPDATE blobs SET state = 'DROPPED' WHERE id IN (SELECT blob_id FROM gone_artifacts)
-    ), gone AS (DELETE FROM runs USING doomed WHERE runs.id = doomed.id)
-    SELECT id FROM doomed ORDER BY id""".encode()
-"""Deletes ended runs with all that is theirs."""
+    )
+    DELETE FROM runs WHERE id = ANY ($1::uuid[])""".encode()
+"""Deletes runs that are locked, with all that is theirs."""
 
 PURGE_KEYS = b"""
     WITH doomed AS (

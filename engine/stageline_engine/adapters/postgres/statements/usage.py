@@ -33,7 +33,7 @@ FILTERS = tuple(_CONDITIONS)
 
 _STATES = ", ".join(sorted(f"'{state.value}'" for state in UNSUCCESSFUL))
 
-_WASTED = f"""(called.lease_token IS NOT NULL AND (
+_WASTED = f"""(called.lease_token IS NOT NULL AND coalesce(called.verdict,
         stage.run_id IS NULL OR stage.generation <> called.generation OR stage.attempt <> called.attempt
         OR stage.state IN ({_STATES}) OR lost.run_id IS NOT NULL))"""
 """``is_wasted`` of the model, in SQL."""
@@ -105,6 +105,13 @@ def sum_calls(given: tuple[str, ...], group_by: tuple[UsageDimension, ...]) -> b
     ORDER BY {", ".join(["total_cost DESC", *names])}
     LIMIT $2""".encode()
 
+
+SETTLE_CALLS = f"""
+    UPDATE ai_calls AS settled SET verdict = {_WASTED}
+    FROM {_CALLS_WITH_FATES}
+    WHERE called.run_id = ANY ($1::uuid[]) AND called.lease_token IS NOT NULL
+      AND (settled.namespace, settled.id) = (called.namespace, called.id)""".encode()
+"""Writes down whether the calls of runs were wasted, while their stages still tell."""
 
 SUM_OF_RUN = f"""
     SELECT {_SUMS}
