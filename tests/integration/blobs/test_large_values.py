@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
@@ -32,6 +31,7 @@ from tests.integration.server.running import Server
 from tests.waiting import eventually
 
 LARGE = 3 * FRAME_BYTES_MAX
+EVERY_BYTE = bytes(range(256))
 
 
 class Text(BaseModel):
@@ -67,7 +67,7 @@ async def look(ctx: Context[NoInput], state: dict[str, str]) -> Text | StillWait
 
 @stage("keeper")
 def keeper(ctx: Context[NoInput]) -> list[str]:
-    ctx.storage.put("bytes.bin", os.urandom(10))
+    ctx.storage.put("bytes.bin", EVERY_BYTE)
     ctx.storage.put("notes/plain.txt", "grüße")
     ctx.storage.put_json("notes/value.json", {"n": 1})
     ctx.storage.put("file", io.BytesIO(b"x" * 600_000))
@@ -83,6 +83,11 @@ def keeper(ctx: Context[NoInput]) -> list[str]:
 
 @stage("reader")
 async def reader(ctx: Context[NoInput]) -> list[str]:
+    assert await ctx.async_storage.get("bytes.bin") == EVERY_BYTE
+    for missing in ("gone", "never-there"):
+        with pytest.raises(NotFoundError):
+            await ctx.async_storage.get(missing)
+        assert not await ctx.async_storage.delete(missing)
     copy = io.BytesIO()
     artifact = await ctx.async_storage.download("file", copy)
     value = await ctx.async_storage.get_json("notes/value.json")
@@ -142,7 +147,7 @@ async def test_large_states_of_suspensions_go_through(client: Client) -> None:
     assert result.output == {"text": f"ba{text}"}
 
 
-async def test_stages_keep_and_find_artifacts(client: Client, tmp_path: Path) -> None:
+async def test_11_4_50_what_a_stage_keeps_a_later_one_finds(client: Client, tmp_path: Path) -> None:
     result = await client.run_and_wait(KEEPING)
     assert result.is_completed, result.error
     keys = ["bytes.bin", "file", "notes/plain.txt", "notes/value.json"]
