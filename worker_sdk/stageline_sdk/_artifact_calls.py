@@ -89,7 +89,7 @@ class ArtifactCalls:
             payload.reference.CopyFrom(await self.put_payload(payload.json))
 
     async def put(
-        self, run_id: str, key: str, begin: Chunks, *, content_type: str = "", size_bytes: int = 0
+        self, run_id: str, key: str, begin: Chunks, *, size_bytes: int, content_type: str = ""
     ) -> messages.Artifact:
         """Store an artifact.
 
@@ -97,6 +97,8 @@ class ArtifactCalls:
             ApiError: The server refused it, or could not be reached.
         """
         header = self._header(content_type=content_type, size_bytes=size_bytes)
+        if not size_bytes:  # 0 says nothing of the size
+            header.sha256 = hashlib.sha256(b"").digest()
         header.artifact.run_id, header.artifact.key = run_id, key
         return await self._put(header, begin)
 

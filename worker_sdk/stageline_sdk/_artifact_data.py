@@ -1,10 +1,13 @@
 """What people put and where they want it got to, as streams of bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import io
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from stageline.v1 import artifact_service_pb2 as messages
 from stageline_sdk._artifact_calls import CHUNK_BYTES, Chunks, in_chunks
@@ -25,9 +28,25 @@ def decode_artifact(message: messages.Artifact) -> Artifact:
     )
 
 
-@contextmanager
-def chunks_of(data: ArtifactData) -> Iterator[Chunks]:
-    """Yield what begins to read data, again from where it begins for another try.
+SPOOL_BYTES_MAX = 1024 * 1024
+"""Of a stream whose length nobody knows, this much is kept in memory, and what is longer in a temporary file."""
+
+
+class Source(NamedTuple):
+    """What is put.
+
+    Attributes:
+        begin: Begins to read it, again from its beginning for another try.
+        size_bytes: Its length, by which the server tells a whole upload from one that broke off.
+    """
+
+    begin: Chunks
+    size_bytes: int
+
+
+@asynccontextmanager
+async def source_of(data: ArtifactData) -> AsyncGenerator[Source]:
+    """Yield how to read data, and how long it is. A stream that cannot be sought is copied first, to be counted.
 
     Raises:
         OSError: The file cannot be read.
@@ -36,17 +55,28 @@ def chunks_of(data: ArtifactData) -> Iterator[Chunks]:
         data = data.encode()
     if isinstance(data, bytes):
         whole = data
-        yield lambda: in_chunks(whole)
+        yield Source(lambda: in_chunks(whole), len(whole))
     elif isinstance(data, Path):
-        with data.open("rb") as file:
-            yield lambda: _from_file(file, 0)
+        with await asyncio.to_thread(data.open, "rb") as file:
+            yield await _file_source(file)
+    elif data.seekable():
+        yield await _file_source(data)
     else:
-        opened, start = data, data.tell() if data.seekable() else None
-        yield lambda: _from_file(opened, start)
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES_MAX) as copy:
+            await asyncio.to_thread(shutil.copyfileobj, data, copy, CHUNK_BYTES)
+            await asyncio.to_thread(copy.seek, 0)
+            yield await _file_source(copy)
 
 
-async def _from_file(file: BinaryIO, start: int | None) -> AsyncIterator[bytes]:
-    if start is not None:
-        await asyncio.to_thread(file.seek, start)
+async def _file_source(file: BinaryIO | tempfile.SpooledTemporaryFile[bytes]) -> Source:
+    start = file.tell()
+    end = await asyncio.to_thread(file.seek, 0, io.SEEK_END)
+    return Source(lambda: _from_file(file, start), end - start)
+
+
+async def _from_file(
+    file: BinaryIO | tempfile.SpooledTemporaryFile[bytes], start: int
+) -> AsyncIterator[bytes]:
+    await asyncio.to_thread(file.seek, start)
     while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
         yield chunk

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from stageline_sdk._artifact_data import chunks_of, decode_artifact
+from stageline_sdk._artifact_data import decode_artifact, source_of
 from stageline_sdk._client_base import ClientBase
 from stageline_sdk._storage_requests import content_type_of
 from stageline_sdk.artifacts import Artifact, ArtifactData
@@ -23,7 +23,7 @@ class RunArtifacts(ClientBase):
         Args:
             run_id: The run, in any state.
             key: Its name in the run: 1 to 512 characters, segments of `A-Z a-z 0-9 . _ -` with `/` between.
-            data: Bytes, a text, a path, or a file that is open for reading bytes. At most 5 GiB.
+            data: Bytes, a text, a path, or a file that is open for reading bytes, from where it stands. At most 5 GiB.
             content_type: Its media type. Default: `text/plain` for a text, else `application/octet-stream`.
 
         Raises:
@@ -33,9 +33,13 @@ class RunArtifacts(ClientBase):
             ResourceExhaustedError: It is too large.
             UnavailableError: The server could not be reached.
         """
-        with chunks_of(data) as begin:
+        async with source_of(data) as source:
             stored = await self._artifacts.put(
-                run_id, key, begin, content_type=content_type_of(data, content_type)
+                run_id,
+                key,
+                source.begin,
+                content_type=content_type_of(data, content_type),
+                size_bytes=source.size_bytes,
             )
         return decode_artifact(stored)
 

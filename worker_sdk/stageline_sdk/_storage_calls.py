@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stageline_sdk._artifact_calls import ArtifactCalls
-from stageline_sdk._artifact_data import chunks_of, decode_artifact
+from stageline_sdk._artifact_data import decode_artifact, source_of
 from stageline_sdk._storage_requests import (
     DeleteArtifact,
     GetArtifact,
@@ -24,8 +24,11 @@ async def perform(calls: ArtifactCalls, run_id: str, request: StorageRequest) ->
     """
     match request:
         case PutArtifact(key=key, data=data, content_type=content_type):
-            with chunks_of(data) as begin:
-                return decode_artifact(await calls.put(run_id, key, begin, content_type=content_type))
+            async with source_of(data) as source:
+                stored = await calls.put(
+                    run_id, key, source.begin, content_type=content_type, size_bytes=source.size_bytes
+                )
+                return decode_artifact(stored)
         case GetArtifact(key=key, into=None):
             return await calls.get(run_id, key)
         case GetArtifact(key=key, into=Path() as path):

@@ -54,6 +54,10 @@ def announced_of(header: messages.PutArtifactHeader) -> Announced:
     Raises:
         RefusedError: A field breaks the rule of its comment. INVALID_FIELD.
     """
+    if not header.size_bytes and not header.sha256:
+        raise invalid_field(
+            "size_bytes", "is required, or sha256: they tell a whole upload from one that broke off"
+        )
     if header.size_bytes < 0:
         raise out_of_range("size_bytes", "0 or more", header.size_bytes)
     if len(header.sha256) not in (0, SHA256_BYTES):

@@ -20,6 +20,9 @@ HOSTILE = ["", "../a", "a/../b", "/a", "a//b", "a/", "%2e%2e/a", "a\\b", "a\0b",
 
 
 def header(**fields: Any) -> messages.PutArtifactRequest:
+    """A header that announces one byte, unless it is told otherwise."""
+    if not fields.keys() & {"size_bytes", "sha256"}:
+        fields["size_bytes"] = 1
     return messages.PutArtifactRequest(header=messages.PutArtifactHeader(**fields))
 
 
@@ -49,7 +52,8 @@ class Artifacts:
 
     async def put_bytes(self, data: bytes, **fields: Any) -> messages.Artifact:
         target = {} if "payload" in fields else {"artifact": key(self.run_id)}
-        return await self.put(header(**{**target, **fields}), *([chunk(data)] if data else []))
+        announced = {"sha256": hashlib.sha256(data).digest()}
+        return await self.put(header(**{**target, **announced, **fields}), *([chunk(data)] if data else []))
 
     async def get(self, **fields: Any) -> tuple[messages.Artifact, bytes]:
         parts = [part async for part in self.stub.GetArtifact(messages.GetArtifactRequest(**fields))]
@@ -117,6 +121,7 @@ async def test_a_stream_that_is_out_of_order_is_refused(artifacts: Artifacts) ->
         ((header(artifact=key("no-uuid")),), "run_id"),
         ((header(artifact=key(artifacts.run_id), sha256=b"short"),), "sha256"),
         ((header(artifact=key(artifacts.run_id), size_bytes=-1),), "size_bytes"),
+        ((header(artifact=key(artifacts.run_id), size_bytes=0), chunk(b"x")), "size_bytes"),
         ((header(artifact=key(artifacts.run_id), lease_token=b"forged"),), "lease_token"),
         ((header(artifact=key(artifacts.run_id), content_type="a\r\nb"),), "content_type"),
     ]
@@ -198,7 +203,7 @@ async def test_a_worker_reads_payloads_that_its_run_holds_and_no_others(artifact
 
 async def test_an_upload_that_breaks_off_leaves_nothing(artifacts: Artifacts) -> None:
     async def broken() -> AsyncIterator[messages.PutArtifactRequest]:
-        yield header(artifact=key(artifacts.run_id))
+        yield header(artifact=key(artifacts.run_id), size_bytes=8)
         yield chunk(b"half")
         raise LookupError
 

@@ -52,7 +52,7 @@ async def test_a_client_is_told_to_try_again_and_nothing_is_left(server: Server,
 
     async def parts() -> AsyncIterator[messages.PutArtifactRequest]:
         place = messages.ArtifactKey(run_id=run.run_id, key="a")
-        yield messages.PutArtifactRequest(header=messages.PutArtifactHeader(artifact=place))
+        yield messages.PutArtifactRequest(header=messages.PutArtifactHeader(artifact=place, size_bytes=1))
         yield messages.PutArtifactRequest(chunk=b"x")
 
     stub: ArtifactServiceStub = ArtifactServiceStub(server.channel)

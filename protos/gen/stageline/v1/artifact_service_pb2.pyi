@@ -70,9 +70,11 @@ class PutArtifactHeader(_message.Message):
     content_type: _builtins.str
     """Media type, at most 127 characters. Empty means "application/octet-stream", for a payload "application/json"."""
     size_bytes: _builtins.int
-    """Size in bytes. 0 means unknown; else it must be met."""
+    """Size in bytes. 0 means unknown; else it must be met. One of this and `sha256` is required, since a stream that broke
+    off may look like one that ended: by them a whole upload is told from a part of it.
+    """
     sha256: _builtins.bytes
-    """SHA-256, 32 bytes. Empty means unknown; else it must be met."""
+    """SHA-256, 32 bytes. Empty means unknown; else it must be met. Nothing at all is announced by its SHA-256."""
     lease_token: _builtins.bytes
     """The lease under which a worker's stage does this. A worker's token without a lease may do nothing here."""
     @_builtins.property

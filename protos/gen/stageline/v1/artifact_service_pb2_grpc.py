@@ -69,7 +69,8 @@ class ArtifactServiceServicer(object):
 
         Errors:
         - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
-        - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, or a bad key. Correct the stream.
+        - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, a bad key, or neither size nor SHA-256. Correct
+        the stream.
         - INVALID_ARGUMENT, MALFORMED_JSON: a payload is not UTF-8 JSON text. Correct it.
         - INVALID_ARGUMENT, PAYLOAD_MISMATCH: the bytes do not have the announced size or SHA-256. Send them again.
         - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: more bytes than allowed. Split the value.

@@ -127,9 +127,10 @@ type PutArtifactHeader struct {
 	Target isPutArtifactHeader_Target `protobuf_oneof:"target"`
 	// Media type, at most 127 characters. Empty means "application/octet-stream", for a payload "application/json".
 	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	// Size in bytes. 0 means unknown; else it must be met.
+	// Size in bytes. 0 means unknown; else it must be met. One of this and `sha256` is required, since a stream that broke
+	// off may look like one that ended: by them a whole upload is told from a part of it.
 	SizeBytes int64 `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// SHA-256, 32 bytes. Empty means unknown; else it must be met.
+	// SHA-256, 32 bytes. Empty means unknown; else it must be met. Nothing at all is announced by its SHA-256.
 	Sha256 []byte `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The lease under which a worker's stage does this. A worker's token without a lease may do nothing here.
 	LeaseToken    []byte `protobuf:"bytes,8,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`

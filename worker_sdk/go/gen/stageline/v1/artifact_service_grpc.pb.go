@@ -38,12 +38,13 @@ type ArtifactServiceClient interface {
 	// Putting the same bytes at the same place again changes nothing; other bytes under a key replace the artifact.
 	//
 	// Errors:
-	// - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
-	// - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, or a bad key. Correct the stream.
-	// - INVALID_ARGUMENT, MALFORMED_JSON: a payload is not UTF-8 JSON text. Correct it.
-	// - INVALID_ARGUMENT, PAYLOAD_MISMATCH: the bytes do not have the announced size or SHA-256. Send them again.
-	// - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: more bytes than allowed. Split the value.
-	// - ABORTED, LEASE_SUPERSEDED: the lease token is not the live one any more. Stop the work.
+	//   - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+	//   - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, a bad key, or neither size nor SHA-256. Correct
+	//     the stream.
+	//   - INVALID_ARGUMENT, MALFORMED_JSON: a payload is not UTF-8 JSON text. Correct it.
+	//   - INVALID_ARGUMENT, PAYLOAD_MISMATCH: the bytes do not have the announced size or SHA-256. Send them again.
+	//   - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: more bytes than allowed. Split the value.
+	//   - ABORTED, LEASE_SUPERSEDED: the lease token is not the live one any more. Stop the work.
 	PutArtifact(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutArtifactRequest, PutArtifactResponse], error)
 	// GetArtifact streams stored bytes: a header first, then chunks in order.
 	//
@@ -138,12 +139,13 @@ type ArtifactServiceServer interface {
 	// Putting the same bytes at the same place again changes nothing; other bytes under a key replace the artifact.
 	//
 	// Errors:
-	// - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
-	// - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, or a bad key. Correct the stream.
-	// - INVALID_ARGUMENT, MALFORMED_JSON: a payload is not UTF-8 JSON text. Correct it.
-	// - INVALID_ARGUMENT, PAYLOAD_MISMATCH: the bytes do not have the announced size or SHA-256. Send them again.
-	// - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: more bytes than allowed. Split the value.
-	// - ABORTED, LEASE_SUPERSEDED: the lease token is not the live one any more. Stop the work.
+	//   - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
+	//   - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, a bad key, or neither size nor SHA-256. Correct
+	//     the stream.
+	//   - INVALID_ARGUMENT, MALFORMED_JSON: a payload is not UTF-8 JSON text. Correct it.
+	//   - INVALID_ARGUMENT, PAYLOAD_MISMATCH: the bytes do not have the announced size or SHA-256. Send them again.
+	//   - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: more bytes than allowed. Split the value.
+	//   - ABORTED, LEASE_SUPERSEDED: the lease token is not the live one any more. Stop the work.
 	PutArtifact(grpc.ClientStreamingServer[PutArtifactRequest, PutArtifactResponse]) error
 	// GetArtifact streams stored bytes: a header first, then chunks in order.
 	//

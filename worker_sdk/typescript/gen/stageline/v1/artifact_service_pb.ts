@@ -104,14 +104,15 @@ export type PutArtifactHeader = Message<"stageline.v1.PutArtifactHeader"> & {
   contentType: string;
 
   /**
-   * Size in bytes. 0 means unknown; else it must be met.
+   * Size in bytes. 0 means unknown; else it must be met. One of this and `sha256` is required, since a stream that broke
+   * off may look like one that ended: by them a whole upload is told from a part of it.
    *
    * @generated from field: int64 size_bytes = 6;
    */
   sizeBytes: bigint;
 
   /**
-   * SHA-256, 32 bytes. Empty means unknown; else it must be met.
+   * SHA-256, 32 bytes. Empty means unknown; else it must be met. Nothing at all is announced by its SHA-256.
    *
    * @generated from field: bytes sha256 = 7;
    */
@@ -500,7 +501,8 @@ export const ArtifactService: GenService<{
    *
    * Errors:
    * - NOT_FOUND, RUN_NOT_FOUND: no such run in this namespace. Check id and namespace.
-   * - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, or a bad key. Correct the stream.
+   * - INVALID_ARGUMENT, INVALID_FIELD: no header first, a second header, a bad key, or neither size nor SHA-256. Correct
+   *   the stream.
    * - INVALID_ARGUMENT, MALFORMED_JSON: a payload is not UTF-8 JSON text. Correct it.
    * - INVALID_ARGUMENT, PAYLOAD_MISMATCH: the bytes do not have the announced size or SHA-256. Send them again.
    * - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: more bytes than allowed. Split the value.
