@@ -156,7 +156,10 @@ def stage_note(stage: StageInfo) -> str:
         return "waits: no worker that has it is connected"
     if stage.waits_for and stage.waits_for != "EARLIER_GROUP":
         return f"waits: {stage.waits_for.lower().replace('_', ' ')}"
-    return stage.progress_message if stage.status == "RUNNING" else ""
+    if stage.status not in {"RUNNING", "SUSPENDED"}:
+        return ""
+    share = "" if stage.progress is None else f"{stage.progress:.0%}"
+    return one_line(f"{share} {stage.progress_message}".strip())
 
 
 def styled(status: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -84,6 +85,30 @@ class SuspendedState(Struct, frozen=True):
     poll_interval: timedelta | None = None
 
 
+class StageProgress(Struct, frozen=True):
+    """What a stage's code said last of how far it is; the next one takes its place.
+
+    Attributes:
+        run_id: The run.
+        stage_number: The stage.
+        generation: Its generation.
+        attempt: The try that said it.
+        fraction: Share done, 0 to 1; None where it was not said.
+        message: For people; may be empty.
+        details: JSON values.
+        told_at: When it was recorded.
+    """
+
+    run_id: UUID
+    stage_number: int
+    generation: int
+    attempt: int
+    fraction: float | None
+    message: str
+    details: Mapping[str, Any]
+    told_at: datetime
+
+
 class ResumeToken(Struct, frozen=True):
     """A single-use right to end a stage's wait.
 
@@ -161,6 +186,7 @@ class ChangeSet:
     events: list[EventRow] = field(default_factory=list)
     keys: list[KeyRecord] = field(default_factory=list)
     suspended_states: list[SuspendedState] = field(default_factory=list)
+    progress: list[StageProgress] = field(default_factory=list)
     resume_tokens: list[ResumeToken] = field(default_factory=list)
     resume_tokens_used: list[ResumeToken] = field(default_factory=list)
     annotations: list[AnnotationRecord] = field(default_factory=list)

@@ -31,6 +31,7 @@ from stageline_engine.records import (
     PayloadUse,
     ResumeToken,
     RunPayload,
+    StageProgress,
     StageResult,
     SuspendedState,
 )
@@ -162,6 +163,8 @@ class Workspace:
                 self._suspend(after, state, conditions)
             case events.StageStillWaiting(state=str() as state):
                 self._suspend(after, state)
+            case events.StageProgressed():
+                self._progress(after.existing_stage(), event)
             case events.RunRerun():
                 self._rerun(after.existing_run(), event)
             case events.AnnotationAdded(annotation=annotation):
@@ -198,6 +201,19 @@ class Workspace:
                 condition.expires_at,
             )
             self._changes.resume_tokens.append(token)
+
+    def _progress(self, stage: StageRow, event: events.StageProgressed) -> None:
+        told = StageProgress(
+            stage.run_id,
+            stage.number,
+            stage.generation,
+            stage.attempt,
+            event.fraction,
+            event.message,
+            event.details,
+            self.now,
+        )
+        self._changes.progress.append(told)
 
     def _refer(self, run: RunRow, text: str) -> None:
         """Has a payload kept that is stored apart, for as long as its run is."""

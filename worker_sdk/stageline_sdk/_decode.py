@@ -145,6 +145,7 @@ def _stage(message: run_pb2.StageExecution) -> StageInfo:
         worker=message.worker,
         progress=progress.fraction if progress.HasField("fraction") else None,
         progress_message=progress.message,
+        progress_at=_time(progress, "update_time", progress.update_time),
         metrics=dict(message.metrics),
     )
 

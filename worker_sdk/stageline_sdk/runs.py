@@ -89,6 +89,7 @@ class StageInfo:
         worker: The worker that holds it, or held it last; may be empty.
         progress: Share done that its code said last, 0 to 1; None when it said none.
         progress_message: What its code said with that.
+        progress_at: When it said so, by the server's clock.
         metrics: Numbers that its code reported.
     """
 
@@ -109,6 +110,7 @@ class StageInfo:
     worker: str = ""
     progress: float | None = None
     progress_message: str = ""
+    progress_at: datetime | None = None
     metrics: Mapping[str, float]
 
 

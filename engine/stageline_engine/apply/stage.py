@@ -107,6 +107,7 @@ def stage_suspended(focus: Focus, event: events.StageSuspended, now: datetime) -
         replace(
             stage,
             state=follow(STAGE_TRANSITIONS, stage.state, "StageSuspended"),
+            active=stage.active_until(now),
             delivery=0,
             recorded_token=job.lease_token,
         ),
@@ -189,7 +190,11 @@ def stage_completed(focus: Focus, event: events.StageCompleted, now: datetime) -
     return Focus(
         replace(run, open_stages=run.open_stages - 1),
         replace(
-            stage, state=state, recorded_token=_recorded(stage, job, reported=event.reported), ended_at=now
+            stage,
+            state=state,
+            active=stage.active_until(now),
+            recorded_token=_recorded(stage, job, reported=event.reported),
+            ended_at=now,
         ),
         None,
     )
@@ -203,7 +208,11 @@ def stage_failed(focus: Focus, event: events.StageFailed, now: datetime) -> Focu
     return Focus(
         replace(run, open_stages=run.open_stages - 1, failed_stages=run.failed_stages + 1, error=error),
         replace(
-            stage, state=state, recorded_token=_recorded(stage, job, reported=event.reported), ended_at=now
+            stage,
+            state=state,
+            active=stage.active_until(now),
+            recorded_token=_recorded(stage, job, reported=event.reported),
+            ended_at=now,
         ),
         None,
     )
@@ -217,6 +226,7 @@ def stage_retry_scheduled(focus: Focus, event: events.StageRetryScheduled, now: 
         replace(
             stage,
             state=follow(STAGE_TRANSITIONS, stage.state, "StageRetryScheduled"),
+            active=stage.active_until(now),
             delivery=0,
             recorded_token=_recorded(stage, job, reported=event.reported),
         ),
@@ -242,6 +252,7 @@ def stage_requeued(focus: Focus, event: events.StageRequeued, now: datetime) -> 
         replace(
             stage,
             state=follow(STAGE_TRANSITIONS, stage.state, "StageRequeued"),
+            active=stage.active_until(now),
             attempt=stage.attempt if delivery or job.kind is JobKind.CHECK else stage.attempt - 1,
             delivery=delivery,
         ),
@@ -261,7 +272,12 @@ def stage_cancelled(focus: Focus, event: events.StageCancelled, now: datetime) -
     run, stage = focus.existing_run(), focus.existing_stage()
     return Focus(
         replace(run, open_stages=run.open_stages - 1),
-        replace(stage, state=follow(STAGE_TRANSITIONS, stage.state, "StageCancelled"), ended_at=now),
+        replace(
+            stage,
+            state=follow(STAGE_TRANSITIONS, stage.state, "StageCancelled"),
+            active=stage.active_until(now),
+            ended_at=now,
+        ),
         None,
     )
 

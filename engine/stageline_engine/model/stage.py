@@ -5,7 +5,7 @@ Three counters are kept apart, since every system that mixed them ran work twice
 often the present attempt was handed to a worker, and is bounded against work that kills its workers.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -77,6 +77,7 @@ class StageRow(Struct, frozen=True):
         created_at: When the stage became ready.
         started_at: When its present delivery was leased.
         ended_at: When it reached a terminal state.
+        active: How long workers ran its tries in this generation, up to the end of the last one; a check is part of a wait.
     """
 
     run_id: UUID
@@ -93,6 +94,13 @@ class StageRow(Struct, frozen=True):
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    active: timedelta = timedelta(0)
+
+    def active_until(self, now: datetime) -> timedelta:
+        """Returns how long workers have run it in this generation, a try that is running now included."""
+        if self.state is not StageState.RUNNING or self.started_at is None:
+            return self.active
+        return self.active + max(now - self.started_at, timedelta(0))
 
 
 def check_stage(stage: StageRow) -> None:

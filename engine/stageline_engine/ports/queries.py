@@ -10,7 +10,14 @@ from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
 from stageline_engine.ports.persistence import DeadLetterKey
 from stageline_engine.ports.usage import UsageSum
-from stageline_engine.records import AnnotationRecord, EventRow, EventSource, RunPayload, StageResult
+from stageline_engine.records import (
+    AnnotationRecord,
+    EventRow,
+    EventSource,
+    RunPayload,
+    StageProgress,
+    StageResult,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +29,14 @@ class StageDetails:
         result: The last recorded outcome of this generation, if any; the output is left out in the basic view.
         worker_name: Who holds its job now; empty where nobody does.
         available_at: When its waiting job may be leased; None where no job waits.
+        progress: What its present try said last of how far it is; None where it said nothing.
     """
 
     stage: StageRow
     result: StageResult | None
     worker_name: str
     available_at: datetime | None
+    progress: StageProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import orjson
+
 from stageline.v1 import failure_pb2, run_pb2
 from stageline_engine.events import StageError
 from stageline_engine.model.definition import StageDefinition, WorkflowDefinition
@@ -126,8 +128,10 @@ def _fill(message: run_pb2.StageExecution, item: StageDetails, now: datetime, ro
             start_time=timestamp_of(stage.started_at),
             end_time=timestamp_of(stage.ended_at),
             worker=item.worker_name,
+            progress=_progress(item),
         )
     )
+    message.active_duration.FromTimedelta(stage.active_until(now))
     if stage.state is StageState.PENDING and item.available_at is not None and item.available_at > now:
         message.waiting_reason = run_pb2.WAITING_REASON_RETRY_BACKOFF
         message.next_attempt_time.FromDatetime(item.available_at)
@@ -141,6 +145,18 @@ def _fill(message: run_pb2.StageExecution, item: StageDetails, now: datetime, ro
     if result.error is not None and stage.state is not StageState.COMPLETED:
         message.error.CopyFrom(stage_error_message(result.error))
     message.metrics.update(result.metrics)
+
+
+def _progress(item: StageDetails) -> run_pb2.StageProgress | None:
+    told = item.progress
+    if told is None:
+        return None
+    return run_pb2.StageProgress(
+        fraction=told.fraction,
+        message=told.message,
+        details=orjson.dumps(dict(told.details)) if told.details else b"",
+        update_time=timestamp_of(told.told_at),
+    )
 
 
 def stage_error_message(error: StageError) -> failure_pb2.StageError:

@@ -92,6 +92,8 @@ def write(state: MemoryState, changes: ChangeSet) -> None:
         state.delete_job((job.run_id, job.stage_number))
     for result in changes.results:
         state.results[result.run_id, result.stage_number] = replace(result, metrics=dict(result.metrics))
+    for told in changes.progress:
+        state.progress[told.run_id, told.stage_number] = told
     _write_waits(state, changes)
     for said in changes.annotations:
         state.annotations.setdefault(said.run_id, {})[said.annotation.id] = said

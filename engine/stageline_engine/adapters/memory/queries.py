@@ -51,12 +51,14 @@ class MemoryRunQueries:
         if result is not None and not with_outputs:
             result = replace(result, output=None)
         session = self._state.sessions.get(job.session_id) if job and job.session_id else None
+        told, tried = self._state.progress.get(key), (stage.generation, stage.attempt)
         waits = job is not None and job.state is not JobState.LEASED
         return StageDetails(
             stage=stage,
             result=result,
             worker_name=session.worker_name if session else "",
             available_at=job.available_at if job and waits else None,
+            progress=told if told and (told.generation, told.attempt) == tried else None,
         )
 
     async def list_runs(self, which: RunFilter, *, before: UUID | None = None, limit: int) -> RunPage:

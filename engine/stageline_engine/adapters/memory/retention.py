@@ -45,7 +45,7 @@ def purge_runs(state: MemoryState, run_ids: Collection[UUID]) -> None:
     state.lost_leases = {lost for lost in state.lost_leases if lost[0] not in gone}
     for use in [use for use in state.payload_uses if use[0] in gone]:
         del state.payload_uses[use]
-    for by_stage in (state.results, state.suspended_states):
+    for by_stage in (state.results, state.progress, state.suspended_states):
         for key in [key for key in by_stage if key[0] in gone]:
             del by_stage[key]
     for digest in [digest for digest, token in state.resume_tokens.items() if token.run_id in gone]:

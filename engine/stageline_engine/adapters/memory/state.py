@@ -24,6 +24,7 @@ from stageline_engine.records import (
     KeyRecord,
     ResumeToken,
     RunPayload,
+    StageProgress,
     StageResult,
     SuspendedState,
 )
@@ -72,6 +73,7 @@ class MemoryState:
         self.jobs: dict[JobKey, JobRow] = {}
         self.ready_jobs: dict[int, dict[JobKey, JobRow]] = {}
         self.results: dict[JobKey, StageResult] = {}
+        self.progress: dict[JobKey, StageProgress] = {}
         self.suspended_states: dict[JobKey, SuspendedState] = {}
         self.resume_tokens: dict[bytes, ResumeToken] = {}
         self.annotations: dict[UUID, dict[str, AnnotationRecord]] = {}

@@ -28,6 +28,7 @@ TAKEN_KEYS = {
     "pk_jobs": "the stage had a live job already",
     "pk_events": "another transaction wrote the run's next event",
     "pk_stage_results": "another transaction wrote the stage's result",
+    "pk_stage_progress": "another transaction told the stage's progress",
     "pk_suspended_states": "another transaction suspended the stage",
     "pk_resume_tokens": "the resume token was there already",
     "pk_annotations": "another transaction made the same annotation",

@@ -166,9 +166,10 @@ class PostgresQueries:
 
 def _stage_details(values: Sequence[Any]) -> StageDetails:
     stage = rows.stage_row(values[: rows.STAGE_WIDTH])
-    reported, output, metrics, error, worker_name, available_at = values[rows.STAGE_WIDTH :]
+    reported, output, metrics, error, worker_name, available_at, said, told_at = values[rows.STAGE_WIDTH :]
     result = rows.stage_result(stage, output, metrics, error) if reported else None
-    return StageDetails(stage, result, worker_name or "", available_at)
+    progress = None if said is None else rows.stage_progress(stage, said, told_at)
+    return StageDetails(stage, result, worker_name or "", available_at, progress)
 
 
 def _filters(which: RunFilter, before: UUID | None) -> dict[str, Any]:

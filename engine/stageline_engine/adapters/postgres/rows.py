@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,7 +17,14 @@ from stageline_engine.model.run import RunError, RunRow, RunState
 from stageline_engine.model.session import SessionRow, SessionStages
 from stageline_engine.model.stage import StageRow, StageState
 from stageline_engine.ports import LogLine, UsageSum
-from stageline_engine.records import AnnotationRecord, EventRow, KeyRecord, ResumeToken, StageResult
+from stageline_engine.records import (
+    AnnotationRecord,
+    EventRow,
+    KeyRecord,
+    ResumeToken,
+    StageProgress,
+    StageResult,
+)
 
 Values = Sequence[Any]
 
@@ -88,6 +96,14 @@ def stage_result(stage: StageRow, output: str | None, metrics: str, error: str |
     """Makes the result of a stage's present generation."""
     failure = None if error is None else StageError(**orjson.loads(error))
     return StageResult(stage.run_id, stage.number, stage.generation, output, orjson.loads(metrics), failure)
+
+
+def stage_progress(stage: StageRow, said: str, told_at: datetime) -> StageProgress:
+    """Makes what a stage's present try said last."""
+    fraction, message, details = orjson.loads(said)
+    return StageProgress(
+        stage.run_id, stage.number, stage.generation, stage.attempt, fraction, message, details, told_at
+    )
 
 
 def resume_token(values: Values) -> ResumeToken:

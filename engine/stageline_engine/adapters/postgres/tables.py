@@ -168,6 +168,7 @@ stages = Table(
     time_column("created_at"),
     time_column("started_at", nullable=True),
     time_column("ended_at", nullable=True),
+    Column("active", Interval, nullable=False, server_default="0"),
     one_of("state", StageState),
     CheckConstraint(f"(ended_at IS NOT NULL) = ({_STAGE_ENDED})", name="ended_at_iff_ended"),
     CheckConstraint("state <> 'RUNNING' OR lease_epoch > 0", name="leased_when_running"),
@@ -184,6 +185,18 @@ stage_results = Table(
     Column("output_bytes", Integer, nullable=False),
     Column("metrics", JSON, nullable=False),
     Column("error", JSON),
+)
+
+stage_progress = Table(
+    "stage_progress",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("stage_number", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("said", JSON, nullable=False),
+    time_column("told_at"),
+    postgresql_with=_UPDATED_OFTEN,
 )
 
 suspended_states = Table(

@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
+from stageline_engine.commands import JobOffer, ReportProgress
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
 from stageline_engine.ports import RunFilter
@@ -75,6 +77,47 @@ class QueryConformance(Conformance):
             assert basic.stages[0].result is not None
             assert basic.stages[0].result.output is None
             assert dict(basic.stages[0].result.metrics) == {"pages": 3.0}
+
+    async def test_a_stage_tells_what_its_present_try_said_last(self) -> None:
+        async with self.scene_with_run() as (scene, registered, run_id):
+            session_id = await scene.open_session()
+            [offer] = await scene.lease(session_id, registered)
+            await scene.kernel.dispatch(_progress(offer, 0.25, "first"))
+            scene.clock.advance(timedelta(seconds=3))
+            told = [_progress(offer, 0.5), _progress(offer, None, "half", pages=7)]
+            await scene.kernel.dispatch_many(told)
+            [stage] = (await scene.details(run_id)).stages
+            assert stage.progress is not None
+            assert (stage.progress.fraction, stage.progress.message) == (None, "half")
+            assert (dict(stage.progress.details), stage.progress.told_at) == ({"pages": 7}, scene.clock.now())
+            await scene.report(offer, failed(retry_after=timedelta(0)))
+            await scene.promote()
+            [again] = await scene.lease(session_id, registered)
+            assert (await scene.details(run_id)).stages[0].progress is None
+            await scene.kernel.dispatch(_progress(again, 1.0, "done"))
+            await scene.report(again, completed())
+            [stage] = (await scene.details(run_id)).stages
+            assert stage.progress is not None
+            assert (stage.progress.fraction, stage.progress.message) == (1.0, "done")
+
+    async def test_the_time_of_tries_adds_up_without_what_lies_between(self) -> None:
+        async with self.scene_with_run() as (scene, registered, run_id):
+            [first] = await scene.lease(await scene.open_session(), registered)
+            scene.clock.advance(timedelta(seconds=3))
+            await scene.report(first, failed(retry_after=timedelta(hours=1)))
+            scene.clock.advance(timedelta(hours=1))
+            await scene.promote()
+            [second] = await scene.lease(await scene.open_session(), registered)
+            scene.clock.advance(timedelta(seconds=5))
+            running = (await scene.details(run_id)).stages[0].stage
+            assert (running.active, running.active_until(scene.clock.now())) == (
+                timedelta(seconds=3),
+                timedelta(seconds=8),
+            )
+            await scene.report(second, completed())
+            scene.clock.advance(timedelta(hours=1))
+            stage = (await scene.details(run_id)).stages[0].stage
+            assert stage.active == stage.active_until(scene.clock.now()) == timedelta(seconds=8)
 
     async def test_another_namespaces_run_does_not_exist(self) -> None:
         async with self.scene_with_run() as (scene, registered, run_id):
@@ -190,3 +233,9 @@ class QueryConformance(Conformance):
             [again] = await scene.lease(session_id, registered, slots=1)
             assert not await queries.lease_is_live("default", run_id, 1, token)
             assert await queries.lease_is_live("default", run_id, 1, again.lease.lease_token)
+
+
+def _progress(offer: JobOffer, fraction: float | None, message: str = "", **details: Any) -> ReportProgress:
+    lease = offer.lease
+    names = (offer.namespace, lease.run_id, lease.stage_number, lease.lease_token)
+    return ReportProgress(*names, fraction, message, details)

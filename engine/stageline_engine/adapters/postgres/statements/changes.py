@@ -26,13 +26,14 @@ from stageline_engine.adapters.postgres.statements.columns import (
     PAYLOAD_USES,
     RESUME_TOKENS,
     RUNS,
+    STAGE_PROGRESS,
     STAGE_RESULTS,
     STAGES,
     SUSPENDED_STATES,
     Column,
     RowShape,
 )
-from stageline_engine.records import ChangeSet, StageResult, SuspendedState
+from stageline_engine.records import ChangeSet, StageProgress, StageResult, SuspendedState
 
 # What the rows of the statement's answer are; the first column says it.
 CHECK, PAYLOAD, OUTPUT, STATE = 1, 2, 3, 4
@@ -136,6 +137,7 @@ PARTS = (
     _upsert("results", STAGE_RESULTS),
     _insert("events", EVENTS),
     _upsert("suspended_states", SUSPENDED_STATES),
+    _upsert("progress", STAGE_PROGRESS),
     _insert("resume_tokens", RESUME_TOKENS, _TOKEN_GIVEN_AGAIN),
     _use_tokens("resume_tokens_used"),
     _insert("annotations", ANNOTATIONS, " ON CONFLICT (run_id, id) DO NOTHING"),
@@ -143,7 +145,7 @@ PARTS = (
     _insert("ai_calls", AI_CALLS),
     _insert("lost_leases", LOST_LEASES, " ON CONFLICT DO NOTHING"),
 )
-_LAST_COUNTS = frozenset({"results", "suspended_states"})
+_LAST_COUNTS = frozenset({"results", "suspended_states", "progress"})
 
 # What a commit told: its place in the log, and who is told, is worked out apart from it (``docs/decisions/0013``).
 _TOLD = "INSERT INTO event_commits (run_ids, sequences) VALUES ({}::uuid[], {}::bigint[])"
@@ -256,8 +258,11 @@ def parts_of(changes: ChangeSet) -> tuple[list[Parameter], tuple[Part, ...]]:
     return parameters, tuple(parts)
 
 
-def _last_of_each(rows: Sequence[StageResult | SuspendedState]) -> list[StageResult | SuspendedState]:
-    """A statement may write a row once only; of several results, or states, of one stage the last counts."""
+_OfStage = StageResult | SuspendedState | StageProgress
+
+
+def _last_of_each(rows: Sequence[_OfStage]) -> list[_OfStage]:
+    """A statement may write a row once only; of several results, states or words of one stage the last counts."""
     return list({(one.run_id, one.stage_number, one.generation): one for one in rows}.values())
 
 

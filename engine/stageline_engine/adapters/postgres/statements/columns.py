@@ -12,7 +12,7 @@ from stageline_engine.events import StageError
 from stageline_engine.model.ai_call import AiCallRow, Content
 from stageline_engine.model.run import RunError
 from stageline_engine.model.session import SessionRow
-from stageline_engine.records import AnnotationRecord, RunPayload, StageResult, SuspendedState
+from stageline_engine.records import AnnotationRecord, RunPayload, StageProgress, StageResult, SuspendedState
 
 
 class Column:
@@ -106,6 +106,10 @@ def _state(row: SuspendedState) -> bytes:
     return row.state.encode()
 
 
+def _progress(row: StageProgress) -> bytes:
+    return orjson.dumps([row.fraction, row.message, dict(row.details)])
+
+
 def _stages(row: SessionRow) -> bytes:
     return orjson.dumps([tuple(stages) for stages in row.stages])
 
@@ -193,6 +197,7 @@ STAGES = RowShape(
         Column("created_at", "timestamptz", mutable=True),
         Column("started_at", "timestamptz", mutable=True),
         Column("ended_at", "timestamptz", mutable=True),
+        Column("active", "interval", mutable=True),
     ),
 )
 
@@ -226,6 +231,18 @@ STAGE_RESULTS = RowShape(
         Column("output_bytes", "integer", mutable=True, get=_output_bytes),
         Column("metrics", "json", mutable=True, get=_metrics),
         Column("error", "json", mutable=True, get=_error),
+    ),
+)
+
+STAGE_PROGRESS = RowShape(
+    "stage_progress",
+    (
+        Column("run_id", "uuid", key=True),
+        Column("stage_number", "integer", key=True),
+        Column("generation", "integer", key=True),
+        Column("attempt", "integer", mutable=True),
+        Column("said", "json", mutable=True, get=_progress),
+        Column("told_at", "timestamptz", mutable=True),
     ),
 )
 

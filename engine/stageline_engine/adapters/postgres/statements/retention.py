@@ -7,6 +7,7 @@ TABLES_OF_RUNS = (
     "stages",
     "stage_results",
     "suspended_states",
+    "stage_progress",
     "resume_tokens",
     "annotations",
     "jobs",

@@ -132,12 +132,15 @@ GET_RUN = f"""
 GET_STAGES = f"""
     SELECT {STAGES.qualified("stage")},
            result.run_id IS NOT NULL, CASE WHEN $2 THEN result.output END, result.metrics, result.error,
-           worker.worker_name, CASE WHEN job.state <> 'LEASED' THEN job.available_at END
+           worker.worker_name, CASE WHEN job.state <> 'LEASED' THEN job.available_at END, progress.said, progress.told_at
     FROM stages AS stage
     LEFT JOIN stage_results AS result
         ON result.run_id = stage.run_id AND result.stage_number = stage.number AND result.generation = stage.generation
     LEFT JOIN jobs AS job ON job.run_id = stage.run_id AND job.stage_number = stage.number
     LEFT JOIN sessions AS worker ON worker.id = job.session_id
+    LEFT JOIN stage_progress AS progress
+        ON progress.run_id = stage.run_id AND progress.stage_number = stage.number
+        AND progress.generation = stage.generation AND progress.attempt = stage.attempt
     WHERE stage.run_id = $1
     ORDER BY stage.number""".encode()
 """Reads a run's stages with their last results and who works on them."""
