@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-jobs",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="With --once: the most jobs to do.",
+    help="With --once: the most jobs to do. [default: 1]",
 )
 @click.option(
     "--wait",
@@ -57,7 +55,7 @@ def worker(  # noqa: PLR0913, PLR0917 - one parameter for each option
     name: str | None,
     log_level: str,
     once: bool,
-    max_jobs: int,
+    max_jobs: int | None,
     wait_seconds: float,
     run_id: str,
     stage_id: str,
@@ -89,10 +87,10 @@ def worker(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise CommandError(str(error), ExitCode.USAGE) from error
     if once:
         wanted = {"wait": timedelta(seconds=wait_seconds), "run_id": run_id, "stage_id": stage_id}
-        _work_once(made, max_jobs, wanted, address, as_json=as_json)
+        _work_once(made, max_jobs or 1, wanted, address, as_json=as_json)
         return
-    if run_id or stage_id or wait_seconds or as_json:
-        raise CommandError("--run, --stage, --wait and --json need --once", ExitCode.USAGE)
+    if max_jobs or run_id or stage_id or wait_seconds or as_json:
+        raise CommandError("--max-jobs, --run, --stage, --wait and --json need --once", ExitCode.USAGE)
     for workflow in made.workflows:
         plan = " -> ".join(_group_text([stage.id for stage in group]) for group in workflow.groups)
         click.echo(f"{workflow.name}: {plan}", err=True)

@@ -104,6 +104,8 @@ async def test_wrong_usage_is_told_before_anything_is_sent() -> None:
         ["run", "resume", "r", "s", "--output", "1"],
         ["dlq", "replay"],
         ["dlq", "replay", "x", "--plugin", "sink"],
+        ["worker", "examples.approval:worker", "--max-jobs", "4"],
+        ["worker", "examples.approval:worker", "--stage", "approve"],
     ):
         outcome = await asyncio.to_thread(CliRunner().invoke, stageline, arguments)
         assert outcome.exit_code == 2, arguments
