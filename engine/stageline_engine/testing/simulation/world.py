@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from stageline_engine.commands import FlushOutbox
 from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.rejections import Rejection
@@ -62,7 +63,8 @@ class World:
         self.workflows: dict[tuple[str, str], RegisteredWorkflow] = {}
 
     async def register(self) -> None:
-        """Registers every workflow in every namespace."""
+        """Registers every workflow in every namespace, and the sink, which is told of events from its first flush on."""
+        await self.same(lambda scene: scene.kernel.dispatch(FlushOutbox()))
         for namespace in NAMESPACES:
             for definition in WORKFLOWS:
                 registered = await self.same(lambda scene: scene.register(definition), namespace)  # noqa: B023

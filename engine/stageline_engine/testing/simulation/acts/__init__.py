@@ -12,9 +12,21 @@ from stageline_engine.testing.simulation.acts import (
     spending,
     strangers,
     streamless,
+    upkeep,
     waits,
     workers,
 )
 from stageline_engine.testing.simulation.moves import ACTS
 
-__all__ = ["ACTS", "clients", "mishaps", "servers", "spending", "strangers", "streamless", "waits", "workers"]
+__all__ = [
+    "ACTS",
+    "clients",
+    "mishaps",
+    "servers",
+    "spending",
+    "strangers",
+    "streamless",
+    "upkeep",
+    "waits",
+    "workers",
+]
