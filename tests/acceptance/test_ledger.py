@@ -34,6 +34,8 @@ def test_what_a_killed_worker_spent_is_booked_exactly_and_shown_as_waste(
         for run_id in ids:
             assert client.wait_for_run(run_id).status == "COMPLETED"
         assert {client.get_run(run_id).total_cost_usd for run_id in ids} == {Decimal("0.5")}
+        found = client.get_run(ids[0])
+        assert (found.ai_call_count, found.wasted_cost_usd) == (2, Decimal("0.25"))
         booked_rows = server.query("SELECT run_id::text, count(*), sum(cost) FROM ai_calls GROUP BY run_id")
         assert sorted(booked_rows) == sorted((run_id, 2, Decimal("0.5")) for run_id in ids)
         lost = server.query(

@@ -136,6 +136,9 @@ class Run:
         ended_at: When it ended.
         total_cost_usd: Sum of the costs of its AI calls, in US dollars.
         total_tokens: Sum of their tokens.
+        ai_call_count: Number of its AI calls; 0 in lists, as the two that follow.
+        unknown_cost_count: Those whose cost is unknown, and so not in the sum.
+        wasted_cost_usd: What was spent for work that did not count in the end, as far as is known; part of the sum.
         event_sequence: Number of the last event that this answer reflects.
         cancel_reason: Why it was cancelled, as somebody said; may be empty.
         rerun_count: Number of reruns so far.
@@ -158,6 +161,9 @@ class Run:
     ended_at: datetime | None = None
     total_cost_usd: Decimal = Decimal(0)
     total_tokens: int = 0
+    ai_call_count: int = 0
+    unknown_cost_count: int = 0
+    wasted_cost_usd: Decimal = Decimal(0)
     event_sequence: int = 0
     cancel_reason: str = ""
     rerun_count: int = 0

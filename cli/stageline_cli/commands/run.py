@@ -258,6 +258,12 @@ def _show(found: Run) -> None:
     console.print(f"workflow  {found.workflow_name} v{found.workflow_version}")
     console.print(f"status    {styled(found.status)}  {duration(found.duration)}")
     console.print(f"created   {moment(found.created_at)}")
+    if found.ai_call_count:
+        unknown = f", {found.unknown_cost_count} of unknown cost" if found.unknown_cost_count else ""
+        console.print(
+            f"cost      {found.total_cost_usd} USD, {found.wasted_cost_usd} of it wasted; "
+            f"{found.ai_call_count} AI calls{unknown}"
+        )
     if found.error is not None:
         console.print(f"error     [red]{escape(str(found.error))}[/]")
     if found.cancel_reason:
