@@ -6,6 +6,8 @@ Usage: python tools/document_configuration.py [--check]; with --check nothing is
 import ast
 import itertools
 import sys
+import types
+import typing
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -41,7 +43,11 @@ CLIENTS = f"""
 | `{PREFIX}ADDRESS` | `host:port` | `127.0.0.1:7460` | The server that `stageline run`, `workflow` and `worker` speak to; also \
 their option `--address`. |
 | `{PREFIX}NAMESPACE` | name | `default` | The tenant to work in; also the option `--namespace`. |
-| `{PREFIX}TOKEN` | text | none | Sent along with each call, for a server behind a gate that asks who calls. |
+| `{PREFIX}TOKEN` | text | none | Who you are, to a server that asks: sent along with each call. |
+| `{PREFIX}TLS_CA` | file | what the machine trusts | Certificates, PEM, one of which must have signed the server's. Makes the \
+connection encrypted, as `https://` in front of the address does. |
+| `{PREFIX}TLS_CLIENT_CERT` | file | none | Your own certificate, PEM, for a server that asks for one (mTLS). |
+| `{PREFIX}TLS_CLIENT_KEY` | file | none | Its private key, PEM. |
 
 ## The embedded database of `stageline dev`
 
@@ -62,12 +68,18 @@ def shown(value: Any) -> str:
         return f"{value.total_seconds():g} s"
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    if value is None or value is False:
+        return "none" if value is None else "no"
     return f"`{value}`" if str(value) else "none"
 
 
 def kind(field: FieldInfo) -> str:
     """Return what a value must be: its kind, and its range or choices."""
     annotation = field.annotation
+    if typing.get_origin(annotation) is types.UnionType:  # a value, or none
+        (annotation,) = (one for one in typing.get_args(annotation) if one is not type(None))
+        if annotation is Path:
+            return "file"
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return ", ".join(f"`{choice.value}`" for choice in annotation)
     names: dict[Any, str] = {
@@ -76,6 +88,7 @@ def kind(field: FieldInfo) -> str:
         SecretStr: "URL",
         Path: "folder",
         str: "text",
+        bool: "yes or no",
     }
     bounds = [text for limit in field.metadata if (text := bound(limit))]
     return " ".join([names[annotation], *bounds])

@@ -30,7 +30,9 @@ HINTS = {
     "STAGE_NOT_SUSPENDED": "`stageline run get RUN` shows where the stage stands.",
     "DEAD_LETTER_NOT_FOUND": "`stageline dlq list` shows those that there are.",
     "REQUEST_ID_REUSED": "Use another --request-id; the same one is for the same request only.",
-    "UNAUTHENTICATED": "Set STAGELINE_TOKEN to a valid token.",
+    "UNAUTHENTICATED": "Set STAGELINE_TOKEN to a valid token: `stageline token create` makes one.",
+    "PERMISSION_DENIED": "STAGELINE_NAMESPACE or --namespace names the token's own; `stageline token create` makes others.",
+    "TOKEN_NOT_FOUND": "`stageline token list` shows those of this namespace.",
 }
 
 

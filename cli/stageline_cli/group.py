@@ -32,6 +32,10 @@ LAZY_COMMANDS = {
         "stageline_cli.commands.conformance:conformance",
         "Hold a worker in any language to the worker protocol.",
     ),
+    "token": LazyCommand(
+        "stageline_cli.commands.token:token",
+        "Make, list and revoke the tokens by which callers show who they are.",
+    ),
     "server": LazyCommand("stageline_cli.commands.server:server", "Start a server on your PostgreSQL."),
     "migrate": LazyCommand(
         "stageline_cli.commands.migrate:migrate", "Bring the database's schema up to date."

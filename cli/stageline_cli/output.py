@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stageline_sdk import (
+    AccessToken,
     Annotation,
     Artifact,
     DeadLetter,
@@ -88,6 +89,11 @@ def artifact_as_json(artifact: Artifact) -> dict[str, Any]:
 def worker_as_json(worker: WorkerSession) -> dict[str, Any]:
     """Returns a connected worker as JSON values."""
     return _plain(worker)
+
+
+def token_as_json(token: AccessToken) -> dict[str, Any]:
+    """Returns a token as the JSON that `--json` prints; it has no secret."""
+    return _plain(token)
 
 
 def dead_letter_as_json(letter: DeadLetter) -> dict[str, Any]:

@@ -72,12 +72,14 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
         port_hint: What to do when its address is taken.
 
     Raises:
-        CommandError: It could not begin, or could not go on. Exit code START_FAILED; USAGE where a plugin is wrong.
+        CommandError: It could not begin, or could not go on. Exit code START_FAILED; USAGE where a plugin is wrong, or
+            where it would be open to others than those that it is meant for.
         click.exceptions.Exit: A signal ended it before it was done. Exit code INTERRUPTED.
     """
     from stageline_engine.errors import StorageUnavailableError
     from stageline_engine.plugins import PluginError
     from stageline_server.app import ListenError
+    from stageline_server.auth.policy import SecurityError
     from stageline_server.embedded import EmbeddedPostgresError
     from stageline_server.schema import SchemaError
     from stageline_server.serving import run
@@ -86,7 +88,7 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
         run(main)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
-    except PluginError as error:
+    except (PluginError, SecurityError) as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except ListenError as error:
         raise CommandError(f"{error}. {port_hint}", ExitCode.START_FAILED) from error

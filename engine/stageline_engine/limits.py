@@ -66,6 +66,12 @@ PROGRESS_MESSAGE_LENGTH_MAX = 1024
 CANCEL_REASON_LENGTH_MAX = 1024
 """Why a run was cancelled, as a person wrote it."""
 
+ACCESS_TOKEN_WORKFLOWS_MAX = 100
+"""Workflows that one access token names. A worker serves a few; one that serves all needs none named."""
+
+ACCESS_TOKEN_LIFETIME_MAX = timedelta(days=3660)
+"""The longest life of an access token that ends by itself: ten years, so that an overflow is met as a limit."""
+
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1000
 """Items in one page of a list."""

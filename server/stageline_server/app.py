@@ -17,11 +17,15 @@ from stageline.v1 import (
     artifact_service_pb2,
     event_service_pb2,
     run_service_pb2,
+    token_service_pb2,
     usage_service_pb2,
     worker_service_pb2,
     workflow_service_pb2,
 )
 from stageline_engine import limits
+from stageline_server.auth.gate import Gate
+from stageline_server.auth.interceptor import AuthInterceptor
+from stageline_server.auth.policy import security_of
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.ports import Ports
 from stageline_server.health import HealthMonitor
@@ -39,6 +43,7 @@ SERVICES = (
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+    token_service_pb2.DESCRIPTOR.services_by_name["TokenService"].full_name,
     usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"].full_name,
 )
 
@@ -68,6 +73,9 @@ class Application:
         Args:
             settings: How it is configured.
             ports: The adapters; opened before, and closed after, by the caller.
+
+        Raises:
+            SecurityError: It would be open to others than those that it is meant for.
         """
         self.settings = settings
         self.shutdown = Shutdown()
@@ -76,7 +84,11 @@ class Application:
         )
         self.health = HealthMonitor(ports.queries, self.shutdown, SERVICES, settings.health_interval)
         self.address = ""
-        self._server = grpc.aio.server(options=_options())
+        self.security = security_of(settings)
+        self.gate = Gate(ports.tokens, ports.clock)
+        self.plane.hint_takers.append(self.gate.take)
+        asks = [AuthInterceptor(self.gate)] if self.security.tokens else []
+        self._server = grpc.aio.server(interceptors=asks, options=_options())
         self._add_services()
 
     def _add_services(self) -> None:
@@ -95,12 +107,14 @@ class Application:
             ListenError: The address is taken, not of this machine, or malformed.
             StorageUnavailableError: The database is away.
         """
-        self.address = bind(self._server, self.settings.listen)
+        self.address = bind(self._server, self.settings.listen, self.security.credentials)
         await self.plane.start()
         await self.health.look()
         self.health.start()
         await self._server.start()
-        _log.info("serving on %s as %s", self.address, self.plane.server_id)
+        asked = "tokens required" if self.security.tokens else "open to everyone who reaches it"
+        encrypted = "TLS" if self.security.credentials is not None else "not encrypted"
+        _log.info("serving on %s as %s: %s, %s", self.address, self.plane.server_id, asked, encrypted)
         return self.address
 
     async def stop(self, deadline: timedelta | None = None) -> None:
@@ -127,12 +141,18 @@ class Application:
         self.shutdown.begin()
         await self._server.stop(STOP_LIMIT.total_seconds())
         await self.plane.stop()
+        await self.gate.stop()
         await self.health.stop()
         _log.info("stopped")
 
 
-def bind(server: grpc.aio.Server, listen: str) -> str:
+def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None = None) -> str:
     """Takes the address for a server.
+
+    Args:
+        server: Not yet started.
+        listen: The address.
+        credentials: With which it encrypts; None where it does not.
 
     Returns:
         The address, with the port that was chosen where port 0 was asked for.
@@ -141,9 +161,15 @@ def bind(server: grpc.aio.Server, listen: str) -> str:
         ListenError: It is taken, not of this machine, or malformed.
     """
     try:
-        port = server.add_insecure_port(listen)
+        if credentials is None:
+            port = server.add_insecure_port(listen)
+        else:
+            port = server.add_secure_port(listen, credentials)
     except RuntimeError as error:
-        reason = _why_not(listen) or "the address could not be bound"
+        unreadable = (
+            " (is STAGELINE_TLS_KEY the key of STAGELINE_TLS_CERT, and are both PEM?)" if credentials else ""
+        )
+        reason = _why_not(listen) or f"the address could not be bound{unreadable}"
         raise ListenError(f"cannot listen on {listen}: {reason}") from error
     if listen.startswith("unix:"):
         return listen

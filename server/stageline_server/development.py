@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stageline_server.app import check_free
+from stageline_server.auth.policy import SecurityError, is_loopback, security_of
 from stageline_server.embedded import EmbeddedPostgres
 from stageline_server.plugins import sinks_of
 from stageline_server.schema import migrate
@@ -28,7 +29,10 @@ async def serve_development(settings: Settings, ready: Ready) -> None:
         EmbeddedPostgresError: The database did not come up.
         ListenError: The address cannot be listened on.
         PluginError: A plugin cannot be found, or breaks a rule.
+        SecurityError: Other machines could reach it, or a file of its certificate cannot be read.
     """
+    require_loopback(settings.listen)
+    security_of(settings)
     sinks = sinks_of(settings)
     with stop_request() as stop:
         check_free(settings.listen)
@@ -49,6 +53,19 @@ async def supervised_database(folder: Path) -> AsyncIterator[str]:
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
+
+
+def require_loopback(listen: str) -> None:
+    """Makes sure that only this machine reaches a development server, which asks nobody who calls.
+
+    Raises:
+        SecurityError: Others do.
+    """
+    if not is_loopback(listen):
+        raise SecurityError(
+            f"`stageline dev` listens on this machine only, and {listen} can be reached from others. "
+            "`stageline server` serves others, with TLS and tokens."
+        )
 
 
 def keep_out_of_version_control(folder: Path) -> None:

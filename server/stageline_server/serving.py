@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from stageline_server.app import Application
+from stageline_server.auth.policy import security_of
 from stageline_server.dispatch.ports import Ports
 from stageline_server.plugins import sinks_of
 from stageline_server.schema import check_schema, migrate
@@ -100,7 +101,9 @@ async def serve_database(settings: Settings, ready: Ready, *, migrate_first: boo
         StorageUnavailableError: The database cannot be reached.
         ListenError: The address cannot be listened on.
         PluginError: A plugin cannot be found, or breaks a rule.
+        SecurityError: It would be open to others than those that it is meant for.
     """
+    security_of(settings)
     dsn, sinks = settings.database_url.get_secret_value(), sinks_of(settings)
     with stop_request() as stop:
         await (migrate(dsn) if migrate_first else check_schema(dsn))
@@ -113,7 +116,9 @@ async def serve_memory(settings: Settings, ready: Ready) -> None:
 
     Raises:
         ListenError: The address cannot be listened on.
+        SecurityError: It would be open to others than those that it is meant for.
     """
+    security_of(settings)
     with stop_request() as stop:
         await serve(settings, memory_ports(sinks_of(settings)), ready, stop)
 

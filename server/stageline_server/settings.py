@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from stageline_engine import limits
 from stageline_engine.blob_keys import key_fault
 from stageline_engine.model.ai_call import ContentPolicy
+from stageline_server.auth.policy import TokenPolicy
 from stageline_server.dispatch.settings import RETENTION_DEFAULT, PlaneSettings
 
 PREFIX = "STAGELINE_"
@@ -68,7 +69,25 @@ class Settings(BaseSettings):
     listen: str = Field(
         default=f"127.0.0.1:{DEFAULT_PORT}",
         description="Address to listen on: `host:port`, `[::]:port` or `unix:/path`. Port 0 takes any free one. "
-        "There is no authentication yet: listen on other addresses only inside a network that you trust.",
+        "On addresses that other machines reach it needs TLS and tokens, unless `INSECURE` is set.",
+    )
+    tokens: TokenPolicy = Field(
+        default=TokenPolicy.AUTO,
+        description="Whether calls need a token (`docs/security.md`). `auto`: where the server listens beyond this "
+        "machine, unless `INSECURE` is set.",
+    )
+    tls_cert: Path | None = Field(
+        default=None,
+        description="Certificate chain of the server, PEM. With `TLS_KEY` connections are encrypted.",
+    )
+    tls_key: Path | None = Field(default=None, description="Private key of `TLS_CERT`, PEM.")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="Certificates, PEM, one of which must have signed every client's own (mTLS). Unset asks for none.",
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Listen beyond this machine without TLS or tokens: in a network that you trust, or behind a proxy.",
     )
     data_dir: Path = Field(
         default=Path(".stageline"),
@@ -215,6 +234,14 @@ class Settings(BaseSettings):
         if fault:
             raise ValueError(f"must be a plain path: {fault}")
         return value
+
+    @model_validator(mode="after")
+    def _certificates_fit(self) -> Self:
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY go together: set both or none")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERT and {PREFIX}TLS_KEY")
+        return self
 
     @model_validator(mode="after")
     def _heartbeats_fit(self) -> Self:

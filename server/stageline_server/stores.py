@@ -14,11 +14,13 @@ from stageline_engine.adapters.postgres import (
     PostgresQueries,
     PostgresRegistry,
     PostgresSessions,
+    PostgresTokens,
     PostgresTransport,
     PostgresUsage,
 )
 from stageline_engine.adapters.system import SystemClock, SystemIds, SystemScheduler
 from stageline_engine.ports import BlobStore, EventSink
+from stageline_server.auth.office import TokenOffice
 from stageline_server.dispatch.ports import Ports
 from stageline_server.settings import PREFIX, Settings, SettingsError
 
@@ -55,6 +57,7 @@ async def postgres_ports(
             registry=PostgresRegistry(database),
             queries=PostgresQueries(database),
             sessions=PostgresSessions(database),
+            tokens=PostgresTokens(database),
             logs=PostgresLogs(database),
             blobs=blobs,
             blob_index=PostgresBlobIndex(database),
@@ -65,6 +68,19 @@ async def postgres_ports(
             ids=SystemIds(),
             sinks=sinks or {},
         )
+
+
+@asynccontextmanager
+async def token_office(dsn: str) -> AsyncIterator[TokenOffice]:
+    """Opens the tokens of a database alone, for whoever may write to it.
+
+    Raises:
+        StorageUnavailableError: The database cannot be reached.
+    """
+    async with PostgresDatabase(dsn, transactions_max=1, reads_max=1) as database:
+        clock = PostgresClock(database)
+        await clock.refresh()
+        yield TokenOffice(PostgresTokens(database), PostgresTransport(database), clock, SystemIds())
 
 
 def blob_store(settings: Settings) -> BlobStore:
@@ -97,6 +113,7 @@ def memory_ports(sinks: Mapping[str, EventSink] | None = None) -> Ports:
         registry=store.registry,
         queries=store.queries,
         sessions=store.sessions,
+        tokens=store.tokens,
         logs=store.logs,
         blobs=MemoryBlobStore(),
         blob_index=store.blob_index,

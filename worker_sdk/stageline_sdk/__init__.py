@@ -71,6 +71,8 @@ from stageline_sdk.stage_ids import (
 )
 from stageline_sdk.storage import AsyncStorage, Storage
 from stageline_sdk.suspension import StillWaiting, Suspended
+from stageline_sdk.tls import TlsConfig
+from stageline_sdk.tokens import AccessToken, NewToken, TokenScope
 from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, WorkerSession, WorkerStages
 from stageline_sdk.workflow import Workflow
 
@@ -93,6 +95,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "AbortedError",
+    "AccessToken",
     "AlreadyExistsError",
     "Annotation",
     "ApiError",
@@ -122,6 +125,7 @@ __all__ = [
     "MaintenanceTick",
     "MissingCheckError",
     "MissingOutputError",
+    "NewToken",
     "NoConfig",
     "NoInput",
     "NonRetryableError",
@@ -152,6 +156,8 @@ __all__ = [
     "Storage",
     "Suspended",
     "SyncClient",
+    "TlsConfig",
+    "TokenScope",
     "TooManyStagesError",
     "UnauthenticatedError",
     "UnavailableError",

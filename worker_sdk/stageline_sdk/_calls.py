@@ -37,6 +37,11 @@ class Caller:
         self._call_timeout = call_timeout
         self._retry_for = retry_for
 
+    @property
+    def once(self) -> "Caller":
+        """The same without further tries, for what a repeat would do again."""
+        return Caller(self._connection, call_timeout=self._call_timeout, retry_for=timedelta(0))
+
     async def __call__(
         self, method: Callable[..., grpc.aio.UnaryUnaryCall[RequestT, ResponseT]], request: RequestT
     ) -> ResponseT:

@@ -14,6 +14,7 @@ from stageline_sdk._decode import decode_run
 from stageline_sdk._limits import INLINE_PAYLOAD_BYTES_MAX
 from stageline_sdk._wire import to_payload
 from stageline_sdk.runs import Run
+from stageline_sdk.tls import TlsConfig
 
 
 class ClientBase:
@@ -25,6 +26,7 @@ class ClientBase:
         *,
         namespace: str = NAMESPACE_DEFAULT,
         token: str | None = None,
+        tls: TlsConfig | None = None,
         call_timeout: timedelta = timedelta(seconds=30),
         retry_for: timedelta = timedelta(seconds=10),
         outage_max: timedelta = timedelta(minutes=2),
@@ -36,14 +38,15 @@ class ClientBase:
                 Default: the environment's STAGELINE_ADDRESS, else 127.0.0.1:7460.
             namespace: The tenant whose workflows and runs are meant.
             token: Who you are, to a server that asks. Default: the environment's STAGELINE_TOKEN, else none.
+            tls: How to encrypt the connection. Default: what the environment's STAGELINE_TLS_CA and its like say.
             call_timeout: The longest one try of a call may take. Default 30 seconds.
             retry_for: How long a call is tried again while the server cannot be reached. Zero: never. Default 10 seconds.
             outage_max: How long a watch goes on trying while the server cannot be reached. Default 2 minutes.
 
         Raises:
-            ValueError: The address is malformed.
+            ValueError: The address is malformed, or a certificate cannot be read.
         """
-        self._connection = Connection.to(address, token)
+        self._connection = Connection.to(address, token, tls)
         self._namespace = namespace
         self._call = Caller(self._connection, call_timeout=call_timeout, retry_for=retry_for)
         self._outage_max = outage_max

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import grpc
 
+from stageline_sdk.tls import TlsConfig
+
 ADDRESS_DEFAULT = "127.0.0.1:7460"
 NAMESPACE_DEFAULT = "default"
 
@@ -31,25 +33,32 @@ class Connection:
 
     Attributes:
         target: Host and port.
-        is_secure: Whether the connection is encrypted (TLS).
+        tls: How the connection is encrypted; None where it is not.
         token: Sent with each call; empty for none.
     """
 
     target: str
-    is_secure: bool = False
+    tls: TlsConfig | None = None
     token: str = ""
 
     @classmethod
-    def to(cls, address: "str | Connection | None" = None, token: str | None = None) -> "Connection":
+    def to(
+        cls,
+        address: "str | Connection | None" = None,
+        token: str | None = None,
+        tls: TlsConfig | None = None,
+    ) -> "Connection":
         """Return the connection to an address; a connection is returned as it is.
 
         Args:
             address: `host:port`, or `https://host:port` for an encrypted connection. Default: the environment's
                 STAGELINE_ADDRESS, else 127.0.0.1:7460.
             token: Default: the environment's STAGELINE_TOKEN, else none.
+            tls: Default: what the environment's STAGELINE_TLS_CA and its like say. Without either, an address with
+                `https://` trusts what the machine trusts, and any other is not encrypted.
 
         Raises:
-            ValueError: The address has no port, or another scheme.
+            ValueError: The address has no port, or a scheme that does not fit, or a certificate cannot be read.
         """
         if isinstance(address, Connection):
             return address
@@ -62,7 +71,7 @@ class Connection:
         host, _, port = target.rpartition(":")
         if not host or not port.isdecimal():
             raise ValueError(f"address {address!r} has no port: use host:port, such as {ADDRESS_DEFAULT}")
-        return cls(target, is_secure=scheme == "https" and bool(separator), token=token)
+        return cls(target, _tls_for(address, scheme if separator else "", tls), token)
 
     def moved_to(self, address: str) -> "Connection":
         """Return the connection to another server of the same kind, as a server that drains names it."""
@@ -75,6 +84,19 @@ class Connection:
 
     def open(self) -> grpc.aio.Channel:
         """Return a new channel, bound to the running loop. It connects at the first call."""
-        if self.is_secure:
-            return grpc.aio.secure_channel(self.target, grpc.ssl_channel_credentials(), options=_OPTIONS)
+        if self.tls is not None:
+            ca, certificate, key = self.tls.read()
+            credentials = grpc.ssl_channel_credentials(ca, key, certificate)
+            return grpc.aio.secure_channel(self.target, credentials, options=_OPTIONS)
         return grpc.aio.insecure_channel(self.target, options=_OPTIONS)
+
+
+def _tls_for(address: str, scheme: str, tls: TlsConfig | None) -> TlsConfig | None:
+    """Return how to encrypt; None for not at all. Files that cannot be read are found now rather than at the first call."""
+    if scheme == "http" and tls is not None:
+        raise ValueError(f"address {address!r} is not encrypted, but tls is given: use https://host:port")
+    if scheme != "http" and tls is None:
+        tls = TlsConfig.of_environment() or (TlsConfig() if scheme == "https" else None)
+    if tls is not None:
+        tls.read()
+    return tls

@@ -17,6 +17,7 @@ from stageline.v1 import (
 )
 from stageline_sdk._client_artifacts import RunArtifacts
 from stageline_sdk._client_changes import RunChanges
+from stageline_sdk._client_tokens import Tokens
 from stageline_sdk._client_upkeep import Upkeep
 from stageline_sdk._decode import decode_log_line, decode_run, decode_workflow, result_of
 from stageline_sdk._definition import definition_of
@@ -37,7 +38,7 @@ LOG_WAIT = timedelta(seconds=10)
 LAST_LINES_WAIT = timedelta(seconds=1)
 
 
-class Client(RunArtifacts, RunChanges, Upkeep):
+class Client(RunArtifacts, RunChanges, Upkeep, Tokens):
     """Speaks to a Stageline server, from asynchronous code. `SyncClient` is the same for scripts.
 
     It connects at the first call, over one channel, in the loop that runs then. A call that finds the server away is

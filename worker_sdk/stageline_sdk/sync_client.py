@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
 from stageline_sdk._portal import LoopThread
 from stageline_sdk.client import Client
+from stageline_sdk.tls import TlsConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class SyncClient:
         *,
         namespace: str = NAMESPACE_DEFAULT,
         token: str | None = None,
+        tls: TlsConfig | None = None,
         call_timeout: timedelta = timedelta(seconds=30),
         retry_for: timedelta = timedelta(seconds=10),
         outage_max: timedelta = timedelta(minutes=2),
@@ -63,6 +65,7 @@ class SyncClient:
             address,
             namespace=namespace,
             token=token,
+            tls=tls,
             call_timeout=call_timeout,
             retry_for=retry_for,
             outage_max=outage_max,
@@ -111,3 +114,6 @@ class SyncClient:
     replay_dead_letters = _blocking(Client.replay_dead_letters)
     stream_events = _iterating(Client.stream_events)
     maintenance_tick = _blocking(Client.maintenance_tick)
+    create_token = _blocking(Client.create_token)
+    list_tokens = _iterating(Client.list_tokens)
+    revoke_token = _blocking(Client.revoke_token)

@@ -27,6 +27,7 @@ from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import DefinitionError
 from stageline_sdk.one_shot import OneShotJob, OneShotResult
 from stageline_sdk.stage import Stage
+from stageline_sdk.tls import TlsConfig
 
 _log = logging.getLogger("stageline.worker")
 
@@ -113,7 +114,13 @@ class Worker:
             drain_timeout=self.drain_timeout,
         )
 
-    async def run(self, address: str | Connection | None = None, *, token: str | None = None) -> None:
+    async def run(
+        self,
+        address: str | Connection | None = None,
+        *,
+        token: str | None = None,
+        tls: TlsConfig | None = None,
+    ) -> None:
         """Serve until `stop` is called. `async def` stages run on the loop that this is called on.
 
         When this is cancelled, jobs are stopped and handed back at once.
@@ -122,13 +129,15 @@ class Worker:
             address: `host:port`, or `https://host:port`; or the connection of a local host. Default: the environment's STAGELINE_ADDRESS, else
                 127.0.0.1:7460.
             token: Default: the environment's STAGELINE_TOKEN, else none.
+            tls: How to encrypt. Default: what the environment's STAGELINE_TLS_CA and its like say.
 
         Raises:
             ApiError: The server refused the worker, and trying again would not help: no right to work here, no common
                 version of the protocol, a workflow that it does not accept. Other errors are tried again, for ever.
             RuntimeError: It runs already.
+            ValueError: The address is malformed, or a certificate cannot be read.
         """
-        connection = Connection.to(address, token)
+        connection = Connection.to(address, token, tls)
         async with StageRunner() as runner:
             host = JobHost(self.workflows, runner)
             session = SessionThread(
@@ -151,6 +160,7 @@ class Worker:
         stage_id: str = "",
         address: str | Connection | None = None,
         token: str | None = None,
+        tls: TlsConfig | None = None,
     ) -> OneShotResult:
         """Lease jobs that are available, do them, report them, and return: for cron jobs and functions.
 
@@ -162,8 +172,9 @@ class Worker:
             wait: How long to wait for a first job, at most 60 seconds. Default: return at once when there is none.
             run_id: Only jobs of this run. Default: of any.
             stage_id: Only the job of this stage of it; needs `run_id`. Default: of any.
-            address: As for `run`; likewise `token`.
+            address: As for `run`; likewise `token` and `tls`.
             token: See above.
+            tls: See above.
 
         Raises:
             ApiError: The server refused the worker, or could not be reached. No job was begun.
@@ -177,7 +188,7 @@ class Worker:
         async with StageRunner() as runner:
             host = JobHost(self.workflows, runner)
             try:
-                return await thread.call(self._once(Connection.to(address, token), host, wanted))
+                return await thread.call(self._once(Connection.to(address, token, tls), host, wanted))
             finally:
                 await host.close()
                 thread.close(_nothing)
@@ -203,6 +214,7 @@ class Worker:
         wait: timedelta = timedelta(0),
         address: str | Connection | None = None,
         token: str | None = None,
+        tls: TlsConfig | None = None,
     ) -> OneShotJob | None:
         """Do the job of one stage of one run, if it is available; None if it is not.
 
@@ -210,14 +222,15 @@ class Worker:
             run_id: The run.
             stage_id: The stage.
             wait: How long to wait until it is available, at most 60 seconds.
-            address: As for `run`; likewise `token`.
+            address: As for `run`; likewise `token` and `tls`.
             token: See above.
+            tls: See above.
 
         Raises:
             ApiError: There is no such run or stage, or as for `run_once`.
         """
         result = await self.run_once(
-            1, wait=wait, run_id=run_id, stage_id=stage_id, address=address, token=token
+            1, wait=wait, run_id=run_id, stage_id=stage_id, address=address, token=token, tls=tls
         )
         return result.jobs[0] if result.jobs else None
 
@@ -234,13 +247,19 @@ class Worker:
         with _signals_to(self):
             return asyncio.run(self.run_once(max_jobs, **options))
 
-    def run_forever(self, address: str | Connection | None = None, *, token: str | None = None) -> None:
+    def run_forever(
+        self,
+        address: str | Connection | None = None,
+        *,
+        token: str | None = None,
+        tls: TlsConfig | None = None,
+    ) -> None:
         """Serve until SIGINT or SIGTERM, then finish what is held, or hand it back, within the drain's time.
 
         A second signal ends it at once, a third one as if there were no handler. For the arguments and errors see `run`. To be called on the main thread.
         """
         with _signals_to(self):
-            asyncio.run(self.run(address, token=token))
+            asyncio.run(self.run(address, token=token, tls=tls))
 
     def stop(self, within: timedelta | None = None) -> None:
         """Make `run` end: take nothing new, finish what is held or hand it back. Returns at once; from any thread.

@@ -29,23 +29,61 @@ from stageline_cli.serving import (
 )
 @plugin_option
 @click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The server's certificate, PEM. [env: STAGELINE_TLS_CERT]",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its private key, PEM. [env: STAGELINE_TLS_KEY]",
+)
+@click.option(
+    "--tls-client-ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Who must have signed clients' certificates, PEM. [env: STAGELINE_TLS_CLIENT_CA]",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    default=None,
+    help="Listen beyond this machine without TLS or tokens: in a network that you trust, or behind a proxy.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help='Write {"address", "pid"} as JSON to this file when the server is ready.',
 )
-def server(
-    listen: str | None, migrate_first: bool, store: str, plugins: str | None, ready_file: Path | None
+def server(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    listen: str | None,
+    migrate_first: bool,
+    store: str,
+    plugins: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+    insecure: bool | None,
+    ready_file: Path | None,
 ) -> None:
     """Start a server on your PostgreSQL.
 
     The database is named by STAGELINE_DATABASE_URL; its schema is made and updated by `stageline migrate`. Several servers
     may work on one database. All settings are listed in docs/configuration.md. SIGTERM lets workers finish what they hold,
     for at most STAGELINE_DRAIN_DEADLINE; a second one ends the server at once.
+
+    It listens on this machine only, unless it has TLS, and then it asks callers for tokens: `stageline token create`.
     """
     with needs_server_extra("server"):
         from stageline_server.serving import serve_database, serve_memory
 
-    settings = read_settings(listen=listen, plugins=plugins)
+    settings = read_settings(
+        listen=listen,
+        plugins=plugins,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        insecure=insecure,
+    )
 
     forget_ready_file(ready_file)
 

@@ -44,7 +44,8 @@ from stageline_engine.ports.registry import WorkflowRegistry
 from stageline_engine.ports.scheduler import Scheduler
 from stageline_engine.ports.sessions import HeldLease, SessionStore
 from stageline_engine.ports.sink import EventRefusedError, EventSink
-from stageline_engine.ports.transport import Hint, JobTransport
+from stageline_engine.ports.tokens import TokenStore
+from stageline_engine.ports.transport import LOOK_AT_EVERYTHING, Hint, JobTransport
 from stageline_engine.ports.usage import (
     BookedCall,
     UsageDimension,
@@ -57,6 +58,7 @@ from stageline_engine.ports.usage import (
 __all__ = [
     "ALL_STAGES",
     "ENTRY_READ",
+    "LOOK_AT_EVERYTHING",
     "AnnotationFilter",
     "BlobEntry",
     "BlobIndex",
@@ -98,6 +100,7 @@ __all__ = [
     "SessionStore",
     "StageDetails",
     "StageExecutor",
+    "TokenStore",
     "UnitOfWork",
     "UsageDimension",
     "UsageFilter",

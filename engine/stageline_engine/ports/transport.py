@@ -19,6 +19,8 @@ class Hint:
         stopped: Leases that no longer count.
         wake_at: A job waits for this time.
         all_runs: Whether watchers of any run should look.
+        revoked_tokens: Access tokens that were taken back.
+        all_tokens: Whether hints may have been lost, so that whoever knows a token should look it up again.
     """
 
     routes: frozenset[int] = frozenset()
@@ -26,6 +28,12 @@ class Hint:
     stopped: tuple[LeaseReference, ...] = ()
     wake_at: datetime | None = None
     all_runs: bool = False
+    revoked_tokens: frozenset[UUID] = frozenset()
+    all_tokens: bool = False
+
+
+LOOK_AT_EVERYTHING = Hint(all_runs=True, all_tokens=True)
+"""Hints may have been lost."""
 
 
 class JobTransport(Protocol):
@@ -36,5 +44,5 @@ class JobTransport(Protocol):
         ...
 
     def listen(self) -> AsyncIterator[Hint]:
-        """Yields hints as they come. After a broken connection it yields ``Hint(all_runs=True)``: look at everything."""
+        """Yields hints as they come. After a broken connection it yields ``LOOK_AT_EVERYTHING``."""
         ...

@@ -64,4 +64,6 @@ def merged(one: Hint, other: Hint) -> Hint:
         stopped=tuple(dict.fromkeys(one.stopped + other.stopped)),
         wake_at=min(times, default=None),
         all_runs=one.all_runs or other.all_runs or too_many,
+        revoked_tokens=one.revoked_tokens | other.revoked_tokens,
+        all_tokens=one.all_tokens or other.all_tokens,
     )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from stageline_engine.ports import Hint, JobTransport
+from stageline_engine.ports import LOOK_AT_EVERYTHING, Hint, JobTransport
 from stageline_server.dispatch.background import Background
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ class Listener(Background):
 
     async def _run(self) -> None:
         # Whatever was said while nobody listened is made up for by looking at everything.
-        self._take(Hint(all_runs=True))
+        self._take(LOOK_AT_EVERYTHING)
         async for hint in self._transport.listen():
             try:
                 self._take(hint)

@@ -94,18 +94,18 @@ class ControlPlane:
         self.hub: WatchHub[UUID] = WatchHub()
         self.queues: WatchHub[int] = WatchHub()
         self.events = EventFlow(self.kernel, ports.clock, ports.scheduler, ports.sinks)
+        self.hint_takers: list[Callable[[Hint], None]] = []
         self.sessions = SessionTable()
         self.logs = LogWriter(ports.logs, self.hub.ring)
         self.draining = False
-        self.leaser = Leaser(
-            self.sessions, self._lease, batch_max=self.settings.batch_max, promised=self._reports_waiting
-        )
-        self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=self.settings.batch_max)
+        batch_max = self.settings.batch_max
+        self.leaser = Leaser(self.sessions, self._lease, batch_max=batch_max, promised=self._reports_waiting)
+        self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=batch_max)
         self._announcer = Announcer(ports.transport)
         self._alarm = Alarm(self._take_what_is_due, ports.clock, ports.scheduler, name="what is due")
         self.housekeeping = Housekeeping(self)
         self.maintenance = Maintenance(self)
-        self._listener = Listener(ports.transport, self._take)
+        self._listener = Listener(ports.transport, self.take_hint)
         reports = ReportCommits(self._commit_reports_once, self._look_at_everything)
         self._creates = self._batcher("create", self._commit_leasing)
         self._cancels = self._batcher("cancel", self._commit)
@@ -115,9 +115,8 @@ class ControlPlane:
         self._annotations = self._batcher("annotate", self._commit)
         self._usage = self._batcher("usage", self._commit)
         self._leased_usage = self._batcher("leased-usage", UsageCommits(self._commit).commit)
-        self._reports = [
-            self._batcher(f"report-{number}", reports.commit) for number in range(self.settings.committers)
-        ]
+        committers = range(self.settings.committers)
+        self._reports = [self._batcher(f"report-{number}", reports.commit) for number in committers]
 
     def _batcher(
         self, name: str, commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -128,8 +127,8 @@ class ControlPlane:
     def _parts(self) -> list[Background]:
         """Everything that works by itself, in the order in which it starts and stops."""
         upkeep = [*self.housekeeping.loops, *self.maintenance.loops, *self.events.alarms.values()]
-        slow = [*upkeep, self._alarm, self.leaser]
-        return [self._listener, *slow, *self._batchers, self._announcer, self.logs]
+        paced = [*upkeep, self._alarm, self.leaser, *self._batchers]
+        return [self._listener, *paced, self._announcer, self.logs]
 
     @property
     def _batchers(self) -> list[Batcher[Any, Any]]:
@@ -361,7 +360,10 @@ class ControlPlane:
             session.outlet.send_stop(lease)
         return True
 
-    def _take(self, hint: Hint) -> None:
+    def take_hint(self, hint: Hint) -> None:
+        """Takes a hint: of another server, or of this one's own."""
+        for take in self.hint_takers:
+            take(hint)
         for lease in hint.stopped:
             self._stop_here(lease)
         if hint.routes:

@@ -15,6 +15,7 @@ from stageline_engine.ports import (
     RunQueries,
     Scheduler,
     SessionStore,
+    TokenStore,
     UsageQueries,
     WorkflowRegistry,
 )
@@ -28,6 +29,7 @@ class Ports:
     registry: WorkflowRegistry
     queries: RunQueries
     sessions: SessionStore
+    tokens: TokenStore
     logs: LogStore
     blobs: BlobStore
     blob_index: BlobIndex

@@ -6,6 +6,7 @@ from stageline.v1 import admin_service_pb2_grpc as admin_grpc
 from stageline.v1 import artifact_service_pb2_grpc as artifact_grpc
 from stageline.v1 import event_service_pb2_grpc as event_grpc
 from stageline.v1 import run_service_pb2_grpc as run_grpc
+from stageline.v1 import token_service_pb2_grpc as token_grpc
 from stageline.v1 import usage_service_pb2_grpc as usage_grpc
 from stageline.v1 import worker_service_pb2_grpc as worker_grpc
 from stageline.v1 import workflow_service_pb2_grpc as workflow_grpc
@@ -15,6 +16,7 @@ from stageline_server.services.admin import AdminService
 from stageline_server.services.artifacts import ArtifactService
 from stageline_server.services.events import EventService
 from stageline_server.services.runs import RunService
+from stageline_server.services.tokens import TokenService
 from stageline_server.services.usage import UsageService
 from stageline_server.services.workflows import WorkflowService
 from stageline_server.shutdown import Shutdown
@@ -44,3 +46,4 @@ def add_services(server: TakesHandlers, plane: ControlPlane, shutdown: Shutdown)
     register(server, EventService(plane, shutdown), event_grpc.add_EventServiceServicer_to_server)
     register(server, AdminService(plane), admin_grpc.add_AdminServiceServicer_to_server)
     register(server, UsageService(plane), usage_grpc.add_UsageServiceServicer_to_server)
+    register(server, TokenService(plane), token_grpc.add_TokenServiceServicer_to_server)

@@ -8,6 +8,7 @@ from stageline.v1 import workflow_service_pb2 as messages
 from stageline.v1 import workflow_service_pb2_grpc
 from stageline_engine.definitions import check_definition, digest
 from stageline_engine.model.definition import RegisteredWorkflow
+from stageline_server.auth.grants import current_grant
 from stageline_server.dispatch.ports import Ports
 from stageline_server.errors import Refusal, RefusedError, answering, invalid_field
 from stageline_server.mapping.definitions import DefinitionReader, workflow_message
@@ -40,6 +41,7 @@ class WorkflowService(workflow_service_pb2_grpc.WorkflowServiceServicer):
         if not request.HasField("definition"):
             raise invalid_field("definition", "is required")
         reader = DefinitionReader()
+        current_grant().check_workflow(namespace, request.definition.name)
         definition = reader.read(request.definition)
         rejection = check_definition(definition, reader.faults)
         if rejection is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from stageline.v1 import error_pb2, session_pb2, worker_pb2
 from stageline_engine import limits
+from stageline_server.auth.grants import ENDED
 from stageline_server.streams.items import Reason
 
 DRAIN_MESSAGE = "The server shuts down; connect again."
@@ -102,9 +103,16 @@ def shutdown() -> StreamEndedError:
     return StreamEndedError(session_pb2.DISCONNECT_REASON_SERVER_SHUTDOWN, detail)
 
 
+def unauthenticated() -> StreamEndedError:
+    """The end of a stream whose worker's token does not count any more."""
+    detail = error_pb2.ErrorDetail(reason=Reason.ERROR_REASON_UNAUTHENTICATED, message=ENDED)
+    return StreamEndedError(session_pb2.DISCONNECT_REASON_UNAUTHENTICATED, detail, reconnect=False)
+
+
 ENDS: Mapping[str, Callable[[], StreamEndedError]] = {
     "SESSION_SUPERSEDED": superseded,
     "SESSION_NOT_FOUND": not_found,
     "SERVER_SHUTDOWN": shutdown,
+    "UNAUTHENTICATED": unauthenticated,
 }
 """Endings that the plane may ask for, by the names that it knows."""

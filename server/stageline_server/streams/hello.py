@@ -12,6 +12,7 @@ from stageline_engine.commands import LeaseReference
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.session import NO_SERVER, SessionRow, SessionStages
 from stageline_engine.ports import HeldLease
+from stageline_server.auth.grants import current_grant
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError, error_detail
 from stageline_server.mapping.failures import cut
@@ -145,7 +146,9 @@ def _check(hello: session_pb2.Hello) -> None:
 
 def _namespace(hello: session_pb2.Hello) -> str:
     try:
-        return namespace_of(hello.namespace)
+        namespace = namespace_of(hello.namespace)
+        current_grant().check_namespace(namespace)
+        return namespace
     except RefusedError as refused:
         raise HelloRefusedError(
             session_pb2.DISCONNECT_REASON_HELLO_REFUSED, error_detail(refused.refusal)
@@ -175,9 +178,13 @@ async def _routes(
                 namespace, stages.workflow_name, stages.workflow_version
             )
         try:
+            current_grant().check_workflow(namespace, stages.workflow_name)
             routes.update(list(_routes_of(stages, workflow)))
         except BadItemError as error:
             errors.append(worker_pb2.ItemError(frame_sequence=1, item_index=0, error=error.detail))
+        except RefusedError as refused:
+            detail = error_detail(refused.refusal)
+            errors.append(worker_pb2.ItemError(frame_sequence=1, item_index=0, error=detail))
     if not routes:
         detail = (
             errors[0].error

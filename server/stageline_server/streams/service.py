@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from stageline.v1 import error_pb2, worker_pb2, worker_service_pb2, worker_service_pb2_grpc
 from stageline_engine import limits
+from stageline_server.auth.grants import current_grant
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import Refusal, RefusedError, abort, answering, invalid_field, refusal_of
 from stageline_server.mapping.failures import cut
@@ -67,7 +68,12 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     ) -> None:
         """Serves one stream."""
         try:
-            end = await WorkSession(self._plane, GrpcTransport(context)).run()
+            session = WorkSession(self._plane, GrpcTransport(context))
+            unsubscribe = current_grant().on_end(lambda: session.close("UNAUTHENTICATED"))
+            try:
+                end = await session.run()
+            finally:
+                unsubscribe()
         except Exception as error:  # noqa: BLE001 - becomes the status of the stream
             await abort(context, refusal_of(error))
         if end is not None:

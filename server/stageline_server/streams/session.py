@@ -98,11 +98,18 @@ class WorkSession:
     async def _first_frame(self) -> worker_pb2.WorkerFrame:
         if self._plane.draining:
             raise shutdown()
+        reading = asyncio.ensure_future(self._transport.read())
         timeout = self._plane.settings.session_timeout.total_seconds()
         try:
-            frame = await asyncio.wait_for(self._transport.read(), timeout)
-        except TimeoutError:
-            raise timed_out() from None
+            tasks: set[asyncio.Future[Any]] = {reading, self._end}
+            await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+        if self._end.done():
+            raise self._end.result()
+        if not reading.done():
+            raise timed_out()
+        frame = reading.result()
         if frame is None or not frame.items or frame.items[0].WhichOneof("item") != "hello":
             raise invalid("The first frame must begin with Hello.", expected=1, actual=0)
         check_frame(frame, 1, 0)

@@ -6,16 +6,19 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
 from stageline_engine.adapters.postgres.errors import TAKEN_KEYS
-from stageline_engine.adapters.postgres.statements import columns
+from stageline_engine.adapters.postgres.statements import columns, tokens
 from stageline_engine.adapters.postgres.statements.columns import RowShape
 from stageline_engine.adapters.postgres.tables import metadata
+from stageline_engine.model.access import AccessToken
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.session import SessionRow
 from stageline_engine.model.stage import StageRow
 from stageline_engine.records import EventRow, KeyRecord, ResumeToken, RunPayload, SuspendedState
 
-SHAPES = [shape for shape in vars(columns).values() if isinstance(shape, RowShape)]
+SHAPES = [
+    shape for where in (columns, tokens) for shape in vars(where).values() if isinstance(shape, RowShape)
+]
 DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 TYPES = {"timestamp with time zone": "timestamptz"}
 ROWS = [
@@ -28,6 +31,7 @@ ROWS = [
     (columns.SESSIONS, SessionRow),
     (columns.SUSPENDED_STATES, SuspendedState),
     (columns.RESUME_TOKENS, ResumeToken),
+    (tokens.ACCESS_TOKENS, AccessToken),
 ]
 
 

@@ -19,6 +19,7 @@ HINTS = st.builds(
     stopped=st.lists(LEASES, max_size=hints.STOPPED_MAX).map(tuple),
     wake_at=st.none() | st.datetimes(timezones=st.just(UTC)),
     all_runs=st.just(False),
+    revoked_tokens=st.frozensets(st.uuids(), max_size=hints.TOKENS_MAX),
 )
 
 
@@ -43,12 +44,14 @@ def test_much_is_told_in_several_texts(routes: int, runs: int, stopped: tuple[Le
         routes=frozenset(range(first, first + routes)),
         runs=frozenset(UUID(int=n) for n in range(runs)),
         stopped=stopped,
+        revoked_tokens=frozenset(UUID(int=n) for n in range(runs)),
     )
     texts = hints.encode(hint)
     told = [hints.decode(text) for text in texts]
     assert max(len(text.encode()) for text in texts) <= hints.PAYLOAD_BYTES_MAX
     assert frozenset().union(*(one.routes for one in told)) == hint.routes
     assert tuple(lease for one in told for lease in one.stopped) == hint.stopped
+    assert frozenset().union(*(one.revoked_tokens for one in told)) == hint.revoked_tokens
     assert any(one.all_runs for one in told) or told[0].runs == hint.runs
 
 

@@ -15,7 +15,7 @@ from stageline_engine.adapters.postgres import PostgresDatabase
 from stageline_engine.commands import JobOffer
 from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.model.definition import RegisteredWorkflow
-from stageline_engine.ports import Hint
+from stageline_engine.ports import LOOK_AT_EVERYTHING, Hint
 from stageline_engine.records import ChangeSet
 from stageline_engine.testing import Scene, workflow
 from stageline_engine.testing.conformance.base import load
@@ -132,7 +132,7 @@ async def test_a_listener_that_was_cut_off_says_so(
         with caplog.at_level(logging.WARNING):
             again = asyncio.ensure_future(anext(stream))
             cut_every_connection(database_url)
-            while (hint := await again) != Hint(all_runs=True):
+            while (hint := await again) != LOOK_AT_EVERYTHING:
                 assert hint.routes == {1}  # one announced before the cut
                 again = asyncio.ensure_future(anext(stream))
         assert "listens for hints is lost" in caplog.text

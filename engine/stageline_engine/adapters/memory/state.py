@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from stageline_engine.adapters.memory.locks import LockTable
+from stageline_engine.model.access import AccessToken
 from stageline_engine.model.ai_call import AiCallRow
 from stageline_engine.model.blob import ArtifactRow, Blob, BlobState, PayloadRow
 from stageline_engine.model.definition import RegisteredWorkflow
@@ -88,6 +89,7 @@ class MemoryState:
         self.workflows: dict[tuple[str, str], list[RegisteredWorkflow]] = {}
         self.routes_count = 0
         self.logs: list[LogLine] = []
+        self.tokens: dict[UUID, AccessToken] = {}
         self.blobs: dict[Blob, tuple[BlobState, datetime]] = {}
         self.stored_payloads: dict[tuple[str, bytes], PayloadRow] = {}
         self.payload_uses: dict[tuple[UUID, bytes], bool] = {}

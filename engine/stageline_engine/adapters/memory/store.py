@@ -9,6 +9,7 @@ from stageline_engine.adapters.memory.queries import MemoryRunQueries
 from stageline_engine.adapters.memory.registry import MemoryWorkflowRegistry
 from stageline_engine.adapters.memory.sessions import MemorySessionStore
 from stageline_engine.adapters.memory.state import MemoryState
+from stageline_engine.adapters.memory.tokens import MemoryTokenStore
 from stageline_engine.adapters.memory.transport import MemoryTransport
 from stageline_engine.adapters.memory.unit_of_work import MemoryUnitOfWork
 from stageline_engine.adapters.memory.usage import MemoryUsage
@@ -40,6 +41,7 @@ class MemoryStore:
         queries: Reading.
         logs: Log lines.
         sessions: Worker sessions.
+        tokens: Access tokens.
         blob_index: Which stored bytes there are.
         usage: Booked AI calls.
         transport: Hints, among all servers that share this store.
@@ -53,6 +55,7 @@ class MemoryStore:
         self.queries = MemoryRunQueries(state)
         self.logs = MemoryLogStore(state)
         self.sessions = MemorySessionStore(state)
+        self.tokens = MemoryTokenStore(state)
         self.blob_index = MemoryBlobIndex(state)
         self.usage = MemoryUsage(state)
         self.transport = MemoryTransport()

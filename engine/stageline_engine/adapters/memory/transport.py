@@ -61,4 +61,6 @@ def merged(first: Hint, second: Hint) -> Hint:
         stopped=tuple(dict.fromkeys(first.stopped + second.stopped)),
         wake_at=min(times, default=None),
         all_runs=first.all_runs or second.all_runs or too_many,
+        revoked_tokens=first.revoked_tokens | second.revoked_tokens,
+        all_tokens=first.all_tokens or second.all_tokens,
     )

@@ -12,6 +12,7 @@ from stageline_engine.adapters.postgres.persistence import PostgresPersistence
 from stageline_engine.adapters.postgres.queries import PostgresQueries
 from stageline_engine.adapters.postgres.registry import PostgresRegistry
 from stageline_engine.adapters.postgres.sessions import PostgresSessions
+from stageline_engine.adapters.postgres.tokens import PostgresTokens
 from stageline_engine.adapters.postgres.transport import PostgresTransport
 from stageline_engine.adapters.postgres.usage import PostgresUsage
 
@@ -24,6 +25,7 @@ __all__ = [
     "PostgresQueries",
     "PostgresRegistry",
     "PostgresSessions",
+    "PostgresTokens",
     "PostgresTransport",
     "PostgresUsage",
 ]

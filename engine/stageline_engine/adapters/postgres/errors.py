@@ -49,6 +49,8 @@ TAKEN_KEYS = {
     "pk_payload_uses": "another transaction referred to the same payload",
     "pk_artifacts": "another transaction put the same artifact",
     "pk_logs": "the log line was there already",
+    "pk_access_tokens": "the token was there already",
+    "uq_access_tokens_secret_sha256": "the token's secret was there already",
 }
 """What it means that a key was taken, by the constraint's name; try again and the new state is seen."""
 

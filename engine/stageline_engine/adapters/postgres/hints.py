@@ -17,8 +17,9 @@ PAYLOAD_BYTES_MAX = 7000
 RUNS_MAX = 180
 STOPPED_MAX = 25
 ROUTES_MAX = 100
+TOKENS_MAX = 25
 """What one notification names at most: together they stay within its size. Stopped leases and routes beyond go into
-further ones, since each must reach its holder; of more runs it is said that any may have changed."""
+further ones, since each must reach its holder, and so do tokens; of more runs it is said that any may have changed."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,13 +32,17 @@ def encode(hint: Hint) -> list[str]:
     """Returns a hint as one text, or as several where it names very much."""
     routes = list(_pieces(sorted(hint.routes), ROUTES_MAX))
     stopped = list(_pieces(hint.stopped, STOPPED_MAX))
-    return [_text(part) for part in _parts(hint, routes, stopped)]
+    tokens = list(_pieces(sorted(hint.revoked_tokens), TOKENS_MAX))
+    return [_text(part) for part in _parts(hint, routes, stopped, tokens)]
 
 
 def _parts(
-    hint: Hint, routes: Sequence[Sequence[int]], stopped: Sequence[Sequence[LeaseReference]]
+    hint: Hint,
+    routes: Sequence[Sequence[int]],
+    stopped: Sequence[Sequence[LeaseReference]],
+    tokens: Sequence[Sequence[UUID]],
 ) -> Iterator[dict[str, Any]]:
-    for place in range(max(len(routes), len(stopped), 1)):
+    for place in range(max(len(routes), len(stopped), len(tokens), 1)):
         part: dict[str, Any] = {}
         if place == 0:
             part |= _runs_and_time(hint)
@@ -45,6 +50,8 @@ def _parts(
             part["routes"] = routes[place]
         if place < len(stopped):
             part["stopped"] = _base64(b"".join(map(_lease_bytes, stopped[place])))
+        if place < len(tokens):
+            part["tokens"] = _base64(b"".join(token_id.bytes for token_id in tokens[place]))
         yield part
 
 
@@ -62,18 +69,23 @@ def _runs_and_time(hint: Hint) -> dict[str, Any]:
 def decode(text: str) -> Hint:
     """Returns the hint of a text. Keys that it does not know are ignored: servers of two versions may share a database."""
     part = orjson.loads(text)
-    runs = base64.b64decode(part.get("runs", ""))
     stopped = base64.b64decode(part.get("stopped", ""))
     wake = part.get("wake")
     return Hint(
         routes=frozenset(part.get("routes", ())),
-        runs=frozenset(UUID(bytes=runs[start : start + 16]) for start in range(0, len(runs), 16)),
+        runs=_uuids(part.get("runs", "")),
         stopped=tuple(
             _lease(stopped[start : start + _LEASE_BYTES]) for start in range(0, len(stopped), _LEASE_BYTES)
         ),
         wake_at=None if wake is None else _EPOCH + wake * _MICROSECOND,
         all_runs=part.get("all", False),
+        revoked_tokens=_uuids(part.get("tokens", "")),
     )
+
+
+def _uuids(text: str) -> frozenset[UUID]:
+    data = base64.b64decode(text)
+    return frozenset(UUID(bytes=data[start : start + 16]) for start in range(0, len(data), 16))
 
 
 def _lease_bytes(lease: LeaseReference) -> bytes:

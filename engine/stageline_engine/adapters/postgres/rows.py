@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from stageline_engine.adapters.postgres.statements.columns import AI_CALLS, JOBS, RUNS, STAGES
 from stageline_engine.decide.lease import Urgency
 from stageline_engine.events import Annotation, StageError
+from stageline_engine.model.access import AccessToken, Scope
 from stageline_engine.model.ai_call import AiCall, AiCallRow, CallType, Content, CostSource
 from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunError, RunRow, RunState
@@ -163,6 +164,13 @@ def session_row(values: Values) -> SessionRow:
     *fields, stages = values
     named = tuple(SessionStages(name, version, tuple(ids)) for name, version, ids in orjson.loads(stages))
     return replace(SessionRow(*fields), stages=named)
+
+
+def access_token(values: Values) -> AccessToken:
+    """Makes a token of the columns of ``ACCESS_TOKENS``."""
+    id_, namespace, name, scopes, workflow_names, digest, *times = values
+    rights = frozenset(map(Scope, scopes.split()))
+    return AccessToken(id_, namespace, name, rights, tuple(workflow_names.split()), bytes(digest), *times)
 
 
 def log_line(values: Values) -> LogLine:

@@ -12,7 +12,7 @@ from stageline_engine.adapters.postgres import hints
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import Connection, PostgresDatabase
 from stageline_engine.adapters.postgres.statements import settings
-from stageline_engine.ports import Hint
+from stageline_engine.ports import LOOK_AT_EVERYTHING, Hint
 
 CHANNEL = "stageline_hints"
 """As in ``LISTEN``."""
@@ -42,7 +42,7 @@ class PostgresTransport:
         await self._database.run(settings.NOTIFY, (CHANNEL, array("text", hints.encode(hint))))
 
     async def listen(self) -> AsyncIterator[Hint]:
-        """Yields hints as they come, and ``Hint(all_runs=True)`` when it listens again after a broken connection."""
+        """Yields hints as they come, and ``LOOK_AT_EVERYTHING`` when it listens again after a broken connection."""
         lost = False
         pause = RECONNECT_PAUSE_MIN
         while True:
@@ -51,7 +51,7 @@ class PostgresTransport:
                     await connection.execute(settings.LISTEN)
                     pause = RECONNECT_PAUSE_MIN
                     if lost:
-                        yield Hint(all_runs=True)
+                        yield LOOK_AT_EVERYTHING
                     async with aclosing(_hints(connection)) as heard:
                         async for hint in heard:
                             yield hint

@@ -36,6 +36,7 @@ from stageline_engine.testing.conformance.sources import (
     SinkConformance,
 )
 from stageline_engine.testing.conformance.timeouts import TimeoutConformance
+from stageline_engine.testing.conformance.tokens import TokenConformance
 from stageline_engine.testing.conformance.transactions import TransactionConformance
 from stageline_engine.testing.conformance.transport import TransportConformance
 from stageline_engine.testing.conformance.upkeep import UpkeepConformance
@@ -72,7 +73,7 @@ SUITES: tuple[type[Conformance], ...] = (
     TransactionConformance,
     TransportConformance,
 )
-"""Those of the stores: an adapter conforms when every one passes. Blob stores, clocks, schedulers, ids and sinks have suites of their own."""
+"""Those of the stores: an adapter conforms when every one passes. Blob stores, tokens, clocks, schedulers, ids and sinks have suites of their own."""
 
 __all__ = [
     "SUITES",
@@ -106,6 +107,7 @@ __all__ = [
     "SessionConformance",
     "SinkConformance",
     "TimeoutConformance",
+    "TokenConformance",
     "TransactionConformance",
     "TransportConformance",
     "UpkeepConformance",

@@ -83,6 +83,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Code NOT_FOUND. A PayloadReference names bytes that are not stored. Upload them first. Metadata: `sha256` (hex)."""
     ERROR_REASON_DEAD_LETTER_NOT_FOUND: _ErrorReason.ValueType  # 18
     """Code NOT_FOUND. Metadata: `dead_letter_id`."""
+    ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 19
+    """Code NOT_FOUND. Also for a token of another namespace. Metadata: `namespace`, `token_id`."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 20
     """Code INVALID_ARGUMENT. A field is missing, malformed or out of its range. Metadata: `field`, and for a range
     `limit` and `actual`.
@@ -205,6 +207,8 @@ ERROR_REASON_PAYLOAD_NOT_FOUND: ErrorReason.ValueType  # 17
 """Code NOT_FOUND. A PayloadReference names bytes that are not stored. Upload them first. Metadata: `sha256` (hex)."""
 ERROR_REASON_DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 18
 """Code NOT_FOUND. Metadata: `dead_letter_id`."""
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 19
+"""Code NOT_FOUND. Also for a token of another namespace. Metadata: `namespace`, `token_id`."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 20
 """Code INVALID_ARGUMENT. A field is missing, malformed or out of its range. Metadata: `field`, and for a range
 `limit` and `actual`.

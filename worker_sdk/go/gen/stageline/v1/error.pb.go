@@ -82,6 +82,8 @@ const (
 	ErrorReason_ERROR_REASON_PAYLOAD_NOT_FOUND ErrorReason = 17
 	// Code NOT_FOUND. Metadata: `dead_letter_id`.
 	ErrorReason_ERROR_REASON_DEAD_LETTER_NOT_FOUND ErrorReason = 18
+	// Code NOT_FOUND. Also for a token of another namespace. Metadata: `namespace`, `token_id`.
+	ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND ErrorReason = 19
 	// Code INVALID_ARGUMENT. A field is missing, malformed or out of its range. Metadata: `field`, and for a range
 	// `limit` and `actual`.
 	ErrorReason_ERROR_REASON_INVALID_FIELD ErrorReason = 20
@@ -166,6 +168,7 @@ var (
 		16: "ERROR_REASON_ARTIFACT_NOT_FOUND",
 		17: "ERROR_REASON_PAYLOAD_NOT_FOUND",
 		18: "ERROR_REASON_DEAD_LETTER_NOT_FOUND",
+		19: "ERROR_REASON_TOKEN_NOT_FOUND",
 		20: "ERROR_REASON_INVALID_FIELD",
 		21: "ERROR_REASON_MALFORMED_JSON",
 		22: "ERROR_REASON_INVALID_INPUT",
@@ -208,6 +211,7 @@ var (
 		"ERROR_REASON_ARTIFACT_NOT_FOUND":           16,
 		"ERROR_REASON_PAYLOAD_NOT_FOUND":            17,
 		"ERROR_REASON_DEAD_LETTER_NOT_FOUND":        18,
+		"ERROR_REASON_TOKEN_NOT_FOUND":              19,
 		"ERROR_REASON_INVALID_FIELD":                20,
 		"ERROR_REASON_MALFORMED_JSON":               21,
 		"ERROR_REASON_INVALID_INPUT":                22,
@@ -408,7 +412,7 @@ const file_stageline_v1_error_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription*\x9c\v\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription*\xbe\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x01\x12\"\n" +
@@ -426,7 +430,8 @@ const file_stageline_v1_error_proto_rawDesc = "" +
 	"\x1eERROR_REASON_SESSION_NOT_FOUND\x10\x0f\x12#\n" +
 	"\x1fERROR_REASON_ARTIFACT_NOT_FOUND\x10\x10\x12\"\n" +
 	"\x1eERROR_REASON_PAYLOAD_NOT_FOUND\x10\x11\x12&\n" +
-	"\"ERROR_REASON_DEAD_LETTER_NOT_FOUND\x10\x12\x12\x1e\n" +
+	"\"ERROR_REASON_DEAD_LETTER_NOT_FOUND\x10\x12\x12 \n" +
+	"\x1cERROR_REASON_TOKEN_NOT_FOUND\x10\x13\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x14\x12\x1f\n" +
 	"\x1bERROR_REASON_MALFORMED_JSON\x10\x15\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_INPUT\x10\x16\x12\x1f\n" +

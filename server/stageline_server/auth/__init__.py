@@ -1,0 +1,1 @@
+"""Who may call: tokens, what each method needs, and TLS."""
