@@ -20,13 +20,14 @@ from stageline_engine.commands import (
     RunCreation,
 )
 from stageline_engine.events import StageError
+from stageline_engine.execution import Execution
 from stageline_engine.kernel import Dispatched, Kernel
 from stageline_engine.limits import PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
 from stageline_engine.model.session import SessionRow
 from stageline_engine.payload_store import PayloadStore
-from stageline_engine.ports import EventSink, RunDetails
+from stageline_engine.ports import EventSink, RunDetails, StageExecutor
 from stageline_engine.records import EventRow
 from stageline_engine.rejections import Rejection
 from stageline_engine.testing.backend import Backend
@@ -52,6 +53,7 @@ class Scene:
         payloads: Payloads over the inline limit.
         artifacts: Artifacts of runs.
         kernel: The kernel over all that.
+        executor: Runs stages in the kernel's own process; None where nothing does.
         namespace: Where everything happens unless said otherwise.
     """
 
@@ -64,6 +66,7 @@ class Scene:
         seed: int = 0,
         clock: VirtualClock | None = None,
         kernel_type: type[Kernel] = Kernel,
+        executor: StageExecutor | None = None,
     ) -> None:
         """Takes a backend that is empty or was prepared.
 
@@ -74,6 +77,7 @@ class Scene:
             seed: Tells the ids of several scenes on one backend apart.
             clock: The time, for scenes that share it; None for one of this scene's own.
             kernel_type: Makes the kernel; a subclass may watch what it does.
+            executor: Runs stages in the kernel's own process; without it none are run there.
         """
         self.backend = backend
         self.clock = clock or VirtualClock()
@@ -84,6 +88,10 @@ class Scene:
         self.payloads = PayloadStore(self.blobs, index, backend.registry, self.clock, self.ids)
         self.artifacts = ArtifactStore(self.blobs, index, self.clock, self.ids)
         sinks = {SINK: sink} if sink else {}
+        execution = None
+        if executor is not None:
+            execution = Execution(executor, backend.sessions, backend.queries, backend.logs, self.clock)
+        self.executor = executor
         self.kernel = kernel_type(
             backend.persistence,
             backend.registry,
@@ -92,6 +100,7 @@ class Scene:
             sinks,
             self.payloads,
             sessions=backend.sessions,
+            execution=execution,
         )
 
     def within(self, namespace: str) -> "Scene":

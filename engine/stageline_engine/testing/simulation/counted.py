@@ -4,7 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from stageline_engine.commands import LeaseDemand
+from stageline_engine.commands import (
+    Disposition,
+    JobExecuted,
+    JobReportRecorded,
+    LeaseDemand,
+    ReportJob,
+    SuspendedPolled,
+)
 from stageline_engine.kernel import HANDLERS, Dispatched, Kernel
 from stageline_engine.rejections import Rejection
 
@@ -14,12 +21,14 @@ class CountedKernel(Kernel):
 
     Attributes:
         answers: For each kind of command how often it was ``accepted``, ``refused`` or ``lost``.
+        reported: Reports that were dispatched one by one, as those of stages in process are, with their answers.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Takes what a kernel takes."""
         super().__init__(*args, **kwargs)
         self.answers: dict[str, Counter[str]] = {}
+        self.reported: list[tuple[ReportJob, JobReportRecorded]] = []
 
     async def dispatch_many(
         self, batch: Sequence[Any], demands: Sequence[LeaseDemand] = ()
@@ -37,8 +46,17 @@ class CountedKernel(Kernel):
         """Dispatches; what does not pass through ``dispatch_many`` is counted here."""
         result = await super().dispatch(command)
         if type(command) not in HANDLERS:
-            self._count(type(command).__name__, "accepted", 1)
+            self._count(type(command).__name__, "accepted" if _carried_out(result) else "refused", 1)
+        if isinstance(command, ReportJob):
+            self.reported.append((command, result))
         return result
 
     def _count(self, kind: str, answer: str, times: int) -> None:
         self.answers.setdefault(kind, Counter())[answer] += times
+
+
+def _carried_out(result: Any) -> bool:
+    """Whether there was anything to do: a stage that is not ready is not run, and where no check is due none is made."""
+    if isinstance(result, JobExecuted):
+        return result.disposition is Disposition.RECORDED
+    return not isinstance(result, SuspendedPolled) or result.checked > 0

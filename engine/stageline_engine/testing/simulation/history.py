@@ -13,6 +13,7 @@ from stageline_engine.commands import Completed, Disposition, FlushOutbox, JobOf
 from stageline_engine.events import Annotation
 from stageline_engine.limits import LEASE_DURATION, PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.ai_call import AiCall
+from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunState
 from stageline_engine.model.session import NO_SERVER, SessionRow
 from stageline_engine.ports import ALL_STAGES, AnnotationFilter, HeldLease, LoadedRun, RunFilter
@@ -93,6 +94,15 @@ class History:
         """Runs that had ended when they were last looked at, bar cancelled ones."""
         ended = (RunState.COMPLETED, RunState.FAILED)
         return [run_id for run_id, loaded in self._seen.items() if loaded.run.state in ended]
+
+    def waiting_stages(self) -> Sequence[tuple[UUID, int]]:
+        """Stages by run and number whose job was not leased when their run was last looked at."""
+        return [
+            (run_id, job.stage_number)
+            for run_id, loaded in self._seen.items()
+            for job in loaded.jobs
+            if job.state is not JobState.LEASED
+        ]
 
     def annotation(self, annotation_id: str) -> Annotation:
         """A remark that nobody is told of."""
@@ -233,6 +243,11 @@ class History:
             assert self.runs[offer.lease.run_id].namespace == offer.namespace
             self.ledger.offered(offer)
         self.offers += offers
+
+    def take_of_own_process(self, offer: JobOffer) -> None:
+        """Takes in a job that a kernel leased to a session of its own."""
+        self._namespaces[offer.lease.session_id] = offer.namespace
+        self.take([offer])
 
     async def give_back_lost_offers(self, session_ids: Sequence[UUID]) -> None:
         """As servers do: leases that nobody was told of go back at no cost."""

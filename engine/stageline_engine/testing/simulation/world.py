@@ -19,6 +19,7 @@ from stageline_engine.testing.backend import Backend
 from stageline_engine.testing.clock import VirtualClock
 from stageline_engine.testing.scene import Scene
 from stageline_engine.testing.simulation.counted import CountedKernel
+from stageline_engine.testing.simulation.executor import ChanceExecutor
 from stageline_engine.testing.simulation.unreliable import Loss, UnreliablePersistence
 from stageline_engine.testing.simulation.workflows import NAMESPACES, WORKFLOWS
 from stageline_engine.testing.sink import CollectingSink
@@ -42,7 +43,14 @@ class Deployment:
         self.clock = VirtualClock()
         unreliable = replace(backend, persistence=self.persistence)
         self.scenes = [
-            Scene(unreliable, sink=self.sink, seed=server, clock=self.clock, kernel_type=CountedKernel)
+            Scene(
+                unreliable,
+                sink=self.sink,
+                seed=server,
+                clock=self.clock,
+                kernel_type=CountedKernel,
+                executor=ChanceExecutor(),
+            )
             for server in range(SERVERS)
         ]
 

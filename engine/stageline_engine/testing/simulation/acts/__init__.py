@@ -7,6 +7,7 @@ be any of that (a session that opens, time that passes) is simply done, and retu
 
 from stageline_engine.testing.simulation.acts import (
     clients,
+    in_process,
     mishaps,
     servers,
     spending,
@@ -21,6 +22,7 @@ from stageline_engine.testing.simulation.moves import ACTS
 __all__ = [
     "ACTS",
     "clients",
+    "in_process",
     "mishaps",
     "servers",
     "spending",
