@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
 
 from stageline_engine import commands
-from stageline_engine.commands import Completed, Disposition, FlushOutbox, JobOffer, Outcome, Returned
+from stageline_engine.commands import Completed, Disposition, JobOffer, Outcome, Returned
 from stageline_engine.events import Annotation
 from stageline_engine.limits import LEASE_DURATION, PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.ai_call import AiCall
@@ -24,17 +24,10 @@ from stageline_engine.testing.simulation.ledger import Ledger
 from stageline_engine.testing.simulation.moves import Move
 from stageline_engine.testing.simulation.spending import Spending, bar_cost
 from stageline_engine.testing.simulation.workflows import NAMESPACES
-from stageline_engine.testing.simulation.world import Send, World, send_one
+from stageline_engine.testing.simulation.world import KnownRun, Send, World, send_flush, send_one
 
 ROUNDS_MAX = 60
 """Rounds in which all that is open must come to an end: a few per stage would do."""
-
-
-class KnownRun(NamedTuple):
-    """A run that the world knows of."""
-
-    namespace: str
-    workflow_name: str
 
 
 class History:
@@ -402,8 +395,3 @@ class History:
                 while (run_id, last + 1) in self.skipped:
                     last += 1
                 assert last == loaded.run.event_sequence
-
-
-async def send_flush(scene: Scene) -> Any:
-    """Publishes what is due."""
-    return await scene.kernel.dispatch(FlushOutbox(50))

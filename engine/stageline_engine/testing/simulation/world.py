@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from stageline_engine.commands import FlushOutbox
 from stageline_engine.errors import StorageUnavailableError
@@ -31,6 +31,13 @@ Send = Callable[[Scene], Awaitable[T]]
 """What is done on a deployment."""
 
 SERVERS = 2
+
+
+class KnownRun(NamedTuple):
+    """A run that the world knows of."""
+
+    namespace: str
+    workflow_name: str
 
 
 class Deployment:
@@ -162,3 +169,8 @@ async def send_one(scene: Scene, command: Any) -> Any:
 def accepted(answer: Any) -> bool:
     """Whether a command was carried out."""
     return not isinstance(answer, Rejection)
+
+
+async def send_flush(scene: Scene) -> Any:
+    """Publishes what is due."""
+    return await scene.kernel.dispatch(FlushOutbox(50))
