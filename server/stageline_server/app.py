@@ -130,7 +130,9 @@ class Application:
         refusing = asyncio.create_task(self._server.stop(seconds))
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.plane.drain(), seconds)
+                # Not wait_for: on Python 3.11 it loses a cancellation that comes when the drain is just done.
+                async with asyncio.timeout(seconds):
+                    await self.plane.drain()
             await refusing
         finally:
             refusing.cancel()
