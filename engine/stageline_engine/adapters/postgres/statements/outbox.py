@@ -63,6 +63,7 @@ REVIVE_OUTBOX = b"""
     ), revived AS (
         UPDATE outbox
         SET published_sequence = stream.published_sequence,
+            pending_sequence = stream.pending_sequence,
             due_at = event.occurred_at,
             tries = 0,
             dead = false,
@@ -106,6 +107,7 @@ SETTLE_OUTBOX = b"""
     )
     UPDATE outbox AS stream
     SET published_sequence = settlement.published_up_to,
+        pending_sequence = settlement.pending_sequence,
         due_at = coalesce(
             settlement.next_try_at,
             (SELECT event.occurred_at FROM events AS event
@@ -120,4 +122,7 @@ SETTLE_OUTBOX = b"""
     FROM settlement
     WHERE stream.run_id = settlement.run_id AND stream.consumer = $8
       AND settlement.pending_sequence > settlement.published_up_to"""
-"""Notes how far claimed streams were published. A claim is known by its time; one that was taken anew is left alone."""
+"""Notes how far claimed streams were published. A claim is known by its time; one that was taken anew is left alone.
+
+The pending sequence is written as it was locked: it may have grown since the statement's snapshot, and the row is
+checked with the old one otherwise."""
