@@ -60,3 +60,15 @@ class TestDiskBlobs(conformance.BlobConformance):
         values = [bytes([65 + index]) * 700_000 for index in range(8)]
         await asyncio.gather(*(put_bytes(store, "same", value) for value in values))
         assert await get_bytes(store, "same") in values
+
+    async def test_an_upload_cancelled_at_any_step_leaves_no_file_behind(self) -> None:
+        """A thread may open the file after its caller was cancelled; whose file is it then?"""
+        store = DiskBlobStore(self._root)
+        await put_bytes(store, "first", b"makes the folders")
+        for steps in range(1, 60):
+            upload = asyncio.ensure_future(put_bytes(store, "cancelled", b"x" * 3_000_000))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            upload.cancel()
+            await asyncio.wait([upload])
+            assert not list((self._root / "incoming").iterdir()), f"cancelled after {steps} turns"

@@ -3,19 +3,19 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
+from stageline_engine.threads import finish_in_thread
 from stageline_server.embedded.accounts import DEFAULT_ROOT_STAND_IN
 from stageline_server.embedded.errors import EmbeddedPostgresError
 from stageline_server.embedded.exits import wait_for_exit
 from stageline_server.embedded.instance import DATABASE, new_instance
 
 _logger = logging.getLogger("stageline.server.embedded")
-_Result = TypeVar("_Result")
 
 BACKOFF_FIRST = timedelta(milliseconds=100)
 BACKOFF_MAX = timedelta(seconds=5)
@@ -96,9 +96,9 @@ class EmbeddedPostgres:
                 return self._dsn
             self._stopped.clear()
             try:
-                self._dsn = await _in_thread(self._instance.start)
+                self._dsn = await finish_in_thread(self._instance.start)
             except asyncio.CancelledError:
-                await _in_thread(self._instance.stop)
+                await finish_in_thread(self._instance.stop)
                 raise
             return self._dsn
 
@@ -107,7 +107,7 @@ class EmbeddedPostgres:
         self._stopped.set()
         async with self._turn:
             self._dsn = None
-            await _in_thread(self._instance.stop)
+            await finish_in_thread(self._instance.stop)
 
     async def supervise(self) -> None:
         """Restarts PostgreSQL whenever it ends by itself, at the same address; returns after `stop`.
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
             if self._dsn is None:
                 return
             try:
-                await _in_thread(self._instance.launch)
+                await finish_in_thread(self._instance.launch)
             except EmbeddedPostgresError:
                 _logger.exception("the embedded database could not be started again")
             else:
@@ -151,13 +151,3 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-
-
-async def _in_thread(function: Callable[[], _Result]) -> _Result:
-    """Runs a blocking step to its end, also if the caller is cancelled meanwhile: no half-done step stays."""
-    task = asyncio.ensure_future(asyncio.to_thread(function))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -4,18 +4,18 @@ The file of the key ``a/b`` is ``objects/a/b~``. The mark, which no key can hold
 same name, so that ``a`` and ``a/b`` can both be there.
 """
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import IO
 from uuid import uuid4
 
 from stageline_engine.adapters.blob_arguments import canonical, canonical_folder
-from stageline_engine.adapters.disk.files import discard, files_below, prepare, publish
+from stageline_engine.adapters.disk.files import Upload, files_below, prepare
 from stageline_engine.blobs import BLOB_CHUNK_BYTES_MAX
 from stageline_engine.errors import BlobNotFoundError, StorageUnavailableError
 from stageline_engine.ports import BlobEntry
+from stageline_engine.threads import Result, finish_in_thread
 
 _MARK = "~"
 
@@ -37,50 +37,36 @@ class DiskBlobStore:
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> int:
         """See ``BlobStore.put``."""
         target = self._path(key)
-        with self._translated():
-            file, temporary = await asyncio.to_thread(self._begin)
-        published = False
+        upload = Upload(self._incoming / uuid4().hex)
         try:
+            await self._step(self._prepare)
+            await self._step(upload.begin)
             size = 0
             async for chunk in chunks:
-                with self._translated():
-                    await asyncio.to_thread(file.write, chunk)
+                await self._step(partial(upload.write, chunk))
                 size += len(chunk)
-            with self._translated():
-                await asyncio.to_thread(publish, file, temporary, target)
-            published = True
+            await self._step(partial(upload.publish, target))
         finally:
-            if not published:
-                discard(file, temporary)
+            upload.discard()
         return size
 
     async def get(self, key: str) -> AsyncIterator[bytes]:
         """See ``BlobStore.get``."""
         path = self._path(key)
-        with self._translated(key):
-            file = await asyncio.to_thread(path.open, "rb")
-        try:
-            while True:
-                with self._translated():
-                    chunk = await asyncio.to_thread(file.read, BLOB_CHUNK_BYTES_MAX)
-                if not chunk:
-                    return
+        with ExitStack() as opened:
+            file = await self._step(lambda: opened.enter_context(path.open("rb")), key)
+            while chunk := await self._step(partial(file.read, BLOB_CHUNK_BYTES_MAX)):
                 yield chunk
-        finally:
-            file.close()
 
     async def delete(self, key: str) -> None:
         """See ``BlobStore.delete``."""
         path = self._path(key)
-        with self._translated():
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        await self._step(partial(path.unlink, missing_ok=True))
 
     async def list(self, folder: str = "") -> AsyncIterator[BlobEntry]:
         """See ``BlobStore.list``."""
         base = self._objects / canonical_folder(folder)
-        with self._translated():
-            found = await asyncio.to_thread(lambda: list(files_below(base)))
-        for path, size in found:
+        for path, size in await self._step(lambda: list(files_below(base))):
             yield BlobEntry(path.relative_to(self._objects).as_posix().removesuffix(_MARK), size)
 
     async def delete_all(self, folder: str) -> int:
@@ -94,18 +80,15 @@ class DiskBlobStore:
     def _path(self, key: str) -> Path:
         return self._objects / f"{canonical(key)}{_MARK}"
 
-    def _begin(self) -> tuple[IO[bytes], Path]:
+    def _prepare(self) -> None:
         if not self._prepared:
             prepare(self._incoming, self._objects)
             self._prepared = True
-        temporary = self._incoming / uuid4().hex
-        return temporary.open("xb"), temporary
 
-    @contextmanager
-    def _translated(self, key: str = "") -> Iterator[None]:
-        """Raises the engine's errors in place of the operating system's."""
+    async def _step(self, step: Callable[[], Result], key: str = "") -> Result:
+        """Runs a step to its end in a thread, and raises the engine's errors in place of the operating system's."""
         try:
-            yield
+            return await finish_in_thread(step)
         except OSError as error:
             if key and isinstance(error, FileNotFoundError):
                 raise BlobNotFoundError(key) from error

@@ -20,24 +20,50 @@ def prepare(incoming: Path, objects: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def publish(file: IO[bytes], temporary: Path, target: Path) -> None:
-    """Makes a written file durable, then visible under its name, in place of what was there."""
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+class Upload:
+    """A file that is written beside its place. Its steps block, and never overlap."""
 
+    def __init__(self, temporary: Path) -> None:
+        """Touches nothing yet.
 
-def discard(file: IO[bytes], temporary: Path) -> None:
-    """Ends an upload that failed."""
-    file.close()
-    temporary.unlink(missing_ok=True)
+        Args:
+            temporary: Where it is written.
+        """
+        self._temporary = temporary
+        self._file: IO[bytes] | None = None
+
+    def begin(self) -> None:
+        """Makes the file, whose folder exists."""
+        self._file = self._temporary.open("xb")
+
+    def write(self, chunk: bytes) -> None:
+        """Adds to what was begun."""
+        self._opened().write(chunk)
+
+    def publish(self, target: Path) -> None:
+        """Makes what was written durable, then visible under its name, in place of what was there."""
+        file = self._opened()
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def discard(self) -> None:
+        """Leaves nothing of what was not published; of what was, everything."""
+        if self._file is not None:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            raise RuntimeError("an upload is begun before it is written")
+        return self._file
 
 
 def files_below(folder: Path) -> Iterator[tuple[Path, int]]:
