@@ -1,0 +1,1 @@
+"""What the providers' protocols look like: a request into `Asked`, an answer into a body or a stream."""
