@@ -14,7 +14,6 @@ from stageline_engine import events
 from stageline_engine.apply import Focus, apply
 from stageline_engine.commands import LeaseReference, StopReason
 from stageline_engine.decide.view import RunView
-from stageline_engine.errors import InvariantError
 from stageline_engine.model.ai_call import AiCallRow, LostLease
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.job import JobKind, JobRow, JobState
@@ -43,7 +42,7 @@ class RunRecords:
     def __init__(
         self,
         run: RunRow | None,
-        workflow: RegisteredWorkflow | None,
+        workflow: RegisteredWorkflow,
         stages: Iterable[StageRow] = (),
         jobs: Iterable[JobRow] = (),
     ) -> None:
@@ -51,29 +50,18 @@ class RunRecords:
 
         Args:
             run: The run; None for one that is about to be created.
-            workflow: The version that it is pinned to; None for a run that can only be ended, as it cannot be had.
+            workflow: The version that it is pinned to.
             stages: Those of its stages that were asked for.
             jobs: Their live jobs.
         """
         self.run = run
-        self._workflow = workflow
+        self.workflow = workflow
         self.stages = {stage.number: stage for stage in stages}
         self.jobs = {job.stage_number: job for job in jobs}
         self.read_run = run
         self.read_stages = dict(self.stages)
         self.read_jobs = dict(self.jobs)
         self.group_outputs: dict[int, str] = {}
-
-    @property
-    def workflow(self) -> RegisteredWorkflow:
-        """The version that the run is pinned to.
-
-        Raises:
-            InvariantError: It cannot be had.
-        """
-        if self._workflow is None:
-            raise InvariantError(f"the definition of run {Focus(self.run).existing_run().id} cannot be had")
-        return self._workflow
 
     def include(self, stage: StageRow, job: JobRow) -> None:
         """Takes in one more stage of this run that was read under the same lock."""
@@ -275,7 +263,8 @@ class Workspace:
                     yield LeaseReference(read.session_id, read.lease_token, read.run_id, number, reason)
 
     def _stop_reason(self, records: RunRecords, read: JobRow) -> StopReason:
-        if read.deadline_at is not None and read.deadline_at <= self.now:
+        defined = read.stage_number <= len(records.workflow.definition.stages)
+        if defined and read.deadline_at is not None and read.deadline_at <= self.now:
             stage = records.read_stages[read.stage_number]
             limit = records.workflow.definition.stages[read.stage_number - 1].timeouts.start_to_close
             silent = read.kind is JobKind.EXECUTE and not (

@@ -83,7 +83,8 @@ class LeasedJobs:
 
     Attributes:
         leased: How many jobs were leased.
-        contended: Ready jobs were passed over since another transaction held their runs: ask again soon.
+        contended: Ready jobs were passed over since another transaction held their runs, or given up with a run that can never
+            go on: ask again soon.
     """
 
     leased: int

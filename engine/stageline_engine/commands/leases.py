@@ -44,7 +44,8 @@ class LeasedOnce:
     Attributes:
         session_id: Whose leases they are: of a repeat, the first call's session.
         leased: How many jobs were leased, or are still held of the first call.
-        contended: Ready jobs were passed over since another transaction held their runs: ask again soon.
+        contended: Ready jobs were passed over since another transaction held their runs, or given up with a run that can never
+            go on: ask again soon.
         replayed: Whether this is a repeat.
     """
 

@@ -12,7 +12,7 @@ from stageline_engine.decide.advance import settle_group
 from stageline_engine.decide.timeouts import start_deadline
 from stageline_engine.decide.view import RunView
 from stageline_engine.limits import POLL_INTERVAL_DEFAULT, WAIT_DEFAULT
-from stageline_engine.model.run import RunState
+from stageline_engine.model.run import RunError, RunState
 from stageline_engine.model.stage import StageState
 from stageline_engine.records import SuspendedState
 
@@ -39,6 +39,23 @@ def decide_repair(
                 deadline_at = start_deadline(view.definition_of(number), now)
                 yield events.JobRestored(number, stage.stage_id, route_id, deadline_at=deadline_at)
     yield from settle_group(view, now)
+
+
+DEFINITION_LOST = "DEFINITION_LOST"
+"""Error type of a run that was under way when its definition could no longer be had."""
+
+
+def give_up(view: RunView, fault: str) -> Iterator[events.Event]:
+    """Yields the end of a running run that can never go on, with all that is open in it.
+
+    Args:
+        view: The run with all its stages.
+        fault: What stands in the way, for a person.
+    """
+    for number, stage in sorted(view.stages.items()):
+        if not stage.state.terminal:
+            yield events.StageCancelled(number, stage.stage_id)
+    yield events.RunFailed(RunError(DEFINITION_LOST, f"The run cannot go on: {fault}."))
 
 
 def _restored_wait(kept: SuspendedState | None, now: datetime) -> events.RestoredWait:

@@ -23,12 +23,12 @@ def leased_call(
     Returns:
         The row; None where the lease names a stage that the run's workflow does not have.
     """
-    if not 1 <= number <= len(view.workflow.definition.stages):
-        return None
     stage = view.stages.get(number)
+    if stage is None and not 1 <= number <= len(view.workflow.definition.stages):
+        return None
     present = (stage.generation, stage.attempt) if stage else (0, 0)
     generation, attempt = attempt_of(lease_token) or present
-    stage_id = view.definition_of(number).id
+    stage_id = stage.stage_id if stage else view.definition_of(number).id
     started_at = call.started_at or now
     return AiCallRow(
         view.run.namespace,

@@ -29,9 +29,11 @@ async def lease_demands(batch: Batch, command: LeaseJobs) -> LeasedJobs:
         claim = await batch.work.claim_jobs(routes, slots + _taken(batch, routes))
         contended |= claim.contended
         fresh = [claimed for claimed in claim.jobs if not _known(batch, claimed.job)]
-        for claimed in fresh:
-            await _take(batch, claimed)
-        leased += start_jobs(batch, [claimed.job for claimed in fresh], takers)
+        jobs = [claimed.job for claimed in fresh if await _take(batch, claimed)]
+        contended |= len(jobs) < len(
+            fresh
+        )  # what was given up took the place of jobs that may wait behind it
+        leased += start_jobs(batch, jobs, takers)
     return LeasedJobs(leased, contended)
 
 
@@ -48,12 +50,14 @@ def _known(batch: Batch, job: JobRow) -> bool:
     return records is not None and job.stage_number in records.read_jobs
 
 
-async def _take(batch: Batch, claimed: ClaimedJob) -> None:
-    records = batch.space.runs.get(claimed.run.id)
-    if records is None:
+async def _take(batch: Batch, claimed: ClaimedJob) -> bool:
+    """Takes a claimed job into the workspace; False where its run had to be given up."""
+    run_id, number = claimed.job.run_id, claimed.job.stage_number
+    if run_id not in batch.space.runs:
         await batch.take(LoadedRun(claimed.run, (claimed.stage,), (claimed.job,)))
-    else:
-        records.include(claimed.stage, claimed.job)
+    elif not _known(batch, claimed.job):
+        batch.space.runs[run_id].include(claimed.stage, claimed.job)
+    return number in batch.space.runs[run_id].jobs
 
 
 async def hand_over(batch: Batch, demands: Sequence[LeaseDemand]) -> None:

@@ -32,7 +32,6 @@ from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageState
 from stageline_engine.ports import ALL_STAGES, DeadLetterKey, LoadedRun, PurgeBefore
-from stageline_engine.workspace import RunRecords
 
 
 async def reap_stale_leases(batch: Batch, commands: Sequence[ReapStaleLeases]) -> list[StaleLeasesReaped]:
@@ -47,7 +46,7 @@ async def _reap(batch: Batch, command: ReapStaleLeases) -> StaleLeasesReaped:
     wanted: dict[UUID, set[int]] = {}
     for run_id, number in await batch.work.jobs_of_sessions(dead):
         wanted.setdefault(run_id, set()).add(number)
-    await batch.load_sound({run_id: frozenset(numbers) for run_id, numbers in wanted.items()})
+    await batch.load({run_id: frozenset(numbers) for run_id, numbers in wanted.items()})
     requeued = poisoned = 0
     for run_id, numbers in wanted.items():
         for number in sorted(numbers):
@@ -96,16 +95,18 @@ async def claim_pending_runs(batch: Batch, commands: Sequence[ClaimPendingRuns])
 async def _start(batch: Batch, run: RunRow) -> bool:
     """Starts one run, or ends it where that cannot be done: it does not hurt the others, and is not tried for ever."""
     try:
-        await batch.take(LoadedRun(run, (), ()))
-        batch.space.apply_all(run.id, start_run(batch.space.runs[run.id].workflow, batch.space.now))
+        fault = await batch.take(LoadedRun(run, (), ()))
+        if not fault:
+            batch.space.apply_all(run.id, start_run(batch.space.runs[run.id].workflow, batch.space.now))
+            return True
     except (StorageUnavailableError, ConcurrentChangeError):
         raise
-    except Exception as fault:  # noqa: BLE001  # whatever it is, it concerns this run alone
+    except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this run alone
         batch.space.forget(run.id)
-        batch.space.add(run.id, RunRecords(run, None))
-        batch.space.apply_all(run.id, [fail_start(f"{type(fault).__name__}: {fault}")])
-        return False
-    return True
+        await batch.take(LoadedRun(run, (), ()))
+        fault = f"{type(error).__name__}: {error}"
+    batch.space.apply_all(run.id, [fail_start(fault)])
+    return False
 
 
 async def expire_deadlines(batch: Batch, commands: Sequence[ExpireDeadlines]) -> list[DeadlinesExpired]:
@@ -119,7 +120,7 @@ async def _expire(batch: Batch, command: ExpireDeadlines) -> DeadlinesExpired:
     for run_id, number in jobs:
         wanted[run_id] = wanted.get(run_id, frozenset()) | {number}
     wanted |= dict.fromkeys(late_runs, ALL_STAGES)
-    await batch.load_sound(wanted)
+    await batch.load(wanted)
     stages = sum(_expire_job(batch, run_id, number) for run_id, number in jobs)
     runs = sum(_expire_run(batch, run_id) for run_id in late_runs)
     return DeadlinesExpired(stages, runs, next_deadline_at)
@@ -150,7 +151,7 @@ async def reap_stuck_runs(batch: Batch, commands: Sequence[ReapStuckRuns]) -> li
 
 async def _reap_stuck(batch: Batch, command: ReapStuckRuns) -> StuckRunsReaped:
     found = await batch.work.stuck_runs(command.limit)
-    await batch.load_sound(dict.fromkeys(found, ALL_STAGES))
+    await batch.load(dict.fromkeys(found, ALL_STAGES))
     restored = settled = 0
     for run_id in found:
         if run_id in batch.space.runs:

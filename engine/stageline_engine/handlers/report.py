@@ -76,6 +76,8 @@ async def load_closing_outputs(batch: Batch, run_ids: Sequence[UUID]) -> None:
     wanted = {}
     for run_id, records in batch.space.runs.items():
         run, definition = records.view().run, records.workflow.definition
+        if run.state.terminal:
+            continue
         numbers = definition.numbers_of_group(run.current_group)
         closing = run.current_group == len(definition.groups) and run.open_stages <= counts[run_id]
         if closing and len(numbers) > 1:

@@ -79,7 +79,8 @@ async def repair(batch: Batch, run_id: UUID) -> str:
     records = batch.space.runs[run_id]
     view = records.view()
     if view.run.state is not RunState.RUNNING:
-        return "noop"
+        given_up = records.read_run is not None and records.read_run.state is RunState.RUNNING
+        return "failed" if given_up else "noop"
     numbers = view.workflow.definition.numbers_of_group(view.run.current_group)
     outputs = await batch.work.load_outputs({run_id: numbers}, EVENT_OUTPUT_BYTES_MAX)
     records.group_outputs.update({number: text for (_, number), text in outputs.items()})

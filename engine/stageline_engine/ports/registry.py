@@ -24,9 +24,9 @@ class WorkflowRegistry(Protocol):
         ...
 
     async def get(self, namespace: str, name: str, version: int = 0) -> RegisteredWorkflow | None:
-        """Returns a version (0: the newest), or None where there is none."""
+        """Returns a version (0: the newest), or None where there is none, or what is stored of it cannot be read."""
         ...
 
     async def list(self, namespace: str, *, after_name: str = "", limit: int) -> Sequence[RegisteredWorkflow]:
-        """Returns the newest version of each workflow, by name, after ``after_name``."""
+        """Returns the newest version of each workflow, by name, after ``after_name``; what cannot be read is left out."""
         ...

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
 
 import orjson
 
 from stageline.v1 import failure_pb2, run_pb2
+from stageline_engine.decide.create import CLAIM_FAILED
+from stageline_engine.decide.deadlines import RUN_TIMED_OUT
+from stageline_engine.decide.repair import DEFINITION_LOST
 from stageline_engine.events import StageError
 from stageline_engine.model.definition import StageDefinition, WorkflowDefinition
 from stageline_engine.model.run import RunError, RunRow, RunState
@@ -24,6 +28,8 @@ UNREACHED_STATE = {
 """What a stage is whose group was never reached, by the state of its run. A completed run has none."""
 
 _KINDS = dict(failure_pb2.FailureKind.items())
+_KINDS_OF_RUNS = {CLAIM_FAILED: "INTERNAL", DEFINITION_LOST: "INTERNAL", RUN_TIMED_OUT: "TIMED_OUT"}
+"""Errors of runs that no stage has."""
 
 
 def run_message(run: RunRow, labels: dict[str, str] | None = None) -> run_pb2.Run:
@@ -84,8 +90,19 @@ def closing_outputs(details: RunDetails, definition: WorkflowDefinition) -> dict
         for item in details.stages
         if item.result is not None and item.result.output is not None
     }
-    ids = [stage.id for stage in definition.groups[-1]]
+    ids = [stage.id for group in definition.groups[-1:] for stage in group]
     return {id_: outputs[id_] for id_ in ids} if outputs.keys() >= set(ids) else None
+
+
+def reached_definition(details: RunDetails) -> WorkflowDefinition:
+    """Returns what the rows of a run tell of its workflow: the ids of the stages in the groups that it has reached."""
+    groups = groupby(sorted(details.stages, key=_number), key=lambda item: item.stage.group_number)
+    stages = (tuple(StageDefinition(item.stage.stage_id) for item in group) for _, group in groups)
+    return WorkflowDefinition(details.run.workflow_name, tuple(stages))
+
+
+def _number(item: StageDetails) -> int:
+    return item.stage.number
 
 
 def _stage_messages(
@@ -174,5 +191,6 @@ def _run_error(error: RunError) -> failure_pb2.RunError:
 
 def failure_kind(error_type: str) -> "failure_pb2.FailureKind.ValueType":
     """Returns who is at fault: the engine's own error types are named as their kinds, all others are the stage's."""
-    number = _KINDS.get(f"FAILURE_KIND_{error_type}", failure_pb2.FAILURE_KIND_UNSPECIFIED)
+    named = _KINDS_OF_RUNS.get(error_type, error_type)
+    number = _KINDS.get(f"FAILURE_KIND_{named}", failure_pb2.FAILURE_KIND_UNSPECIFIED)
     return number or failure_pb2.FAILURE_KIND_APPLICATION

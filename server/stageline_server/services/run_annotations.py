@@ -52,8 +52,8 @@ class RunAnnotations:
         named = [f"{name}={value}" for name, value in given.items()]
         binding = ("ListAnnotations", namespace, str(run_id), prefix, request.stage_id, *named)
         after_id = position_of(request.page_token, binding, str) or ""
-        run = (await self._reader.details(namespace, run_id, with_outputs=False)).run
-        definition = await self._reader.definition(run)
+        details = await self._reader.details(namespace, run_id, with_outputs=False)
+        run, definition = details.run, await self._reader.definition(details)
         number = definition.number_by_id.get(request.stage_id, 0) if request.stage_id else None
         if number == 0:
             known = list(definition.number_by_id)

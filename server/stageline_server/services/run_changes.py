@@ -28,7 +28,8 @@ class RunChanges:
         stage_id = optional_name(request.from_stage_id, "from_stage_id")
         if not stage_id:
             details = await self._reader.details(namespace, run_id, with_outputs=False)
-            stage_id = (await self._reader.definition(details.run)).stages[0].id
+            stages = (await self._reader.definition(details)).stages
+            stage_id = stages[0].id if stages else ""
         config = json_of(request.config, "config") if request.HasField("config") else None
         command = RerunRun(namespace, run_id, stage_id, request.reason, config, request.request_id)
         accepted(await self._plane.rerun_run(command))

@@ -49,8 +49,8 @@ class RunLogReader:
         size, wait = page_size_of(request.page_size), _wait_of(request)
         binding = ("ListRunLogs", namespace, str(run_id), request.stage_id, int(request.level_min))
         after_id = position_of(request.page_token, binding, int) or _after_of(request)
-        run = (await self._reader.details(namespace, run_id, with_outputs=False)).run
-        definition = await self._reader.definition(run)
+        details = await self._reader.details(namespace, run_id, with_outputs=False)
+        run, definition = details.run, await self._reader.definition(details)
         number = 0
         if request.stage_id:
             number = definition.number_by_id.get(request.stage_id, 0)

@@ -14,7 +14,11 @@ from stageline_engine.ports import RunDetails
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import RefusedError
 from stageline_server.mapping.payloads import PayloadRoom, joined_output
-from stageline_server.mapping.run_messages import closing_outputs, detailed_run_message
+from stageline_server.mapping.run_messages import (
+    closing_outputs,
+    detailed_run_message,
+    reached_definition,
+)
 
 
 class RunReader:
@@ -44,15 +48,15 @@ class RunReader:
             raise RefusedError(run_not_found(namespace, str(run_id)))
         return details
 
-    async def definition(self, run: RunRow) -> WorkflowDefinition:
-        """Returns the definition of a run's version."""
+    async def definition(self, details: RunDetails) -> WorkflowDefinition:
+        """Returns the definition of a run's version; where it cannot be had, one of the stages that the run has reached."""
+        run = details.run
         workflow = await self._ports.registry.get(run.namespace, run.workflow_name, run.workflow_version)
-        assert workflow is not None, "a version that has runs is never removed"
-        return workflow.definition
+        return reached_definition(details) if workflow is None else workflow.definition
 
     async def _read(self, namespace: str, run_id: UUID, *, full: bool) -> run_pb2.Run:
         details = await self.details(namespace, run_id, with_outputs=full)
-        definition = await self.definition(details.run)
+        definition = await self.definition(details)
         room = PayloadRoom() if full else None
         message = detailed_run_message(details, definition, self._ports.clock.now(), room)
         if room is not None:

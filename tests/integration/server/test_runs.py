@@ -11,6 +11,7 @@ from stageline_engine import limits
 from stageline_engine.commands import Failed
 from stageline_engine.events import StageError
 from stageline_engine.ports import LogLine
+from stageline_engine.testing.conformance.lost_definitions import store_orphan
 from tests.integration.server.running import Server, documents, refused, run_uuid
 
 UNKNOWN_RUN = "01890000-0000-7000-8000-000000000000"
@@ -234,3 +235,23 @@ async def test_pages_have_a_size_of_their_own_where_none_is_said(server: Server)
     request = run_service_pb2.ListRunsRequest(page_size=count, view=run_pb2.RUN_VIEW_FULL)
     page = await server.runs.ListRuns(request)
     assert (len(page.runs), bool(page.next_page_token)) == (limits.FULL_RUNS_PER_PAGE_MAX, True)
+
+
+async def test_a_run_whose_definition_is_lost_is_still_read_with_the_stages_that_it_reached(
+    server: Server,
+) -> None:
+    await server.register(documents())
+    created = await server.create()
+    lost = await store_orphan(server.ports.persistence, server.ports.ids.new_id(), run_uuid(created))
+    await server.lease()
+    read = await server.get(str(lost))
+    assert (read.state, read.error.code, read.error.kind) == (
+        run_pb2.RUN_STATE_FAILED,
+        "DEFINITION_LOST",
+        failure_pb2.FAILURE_KIND_INTERNAL,
+    )
+    assert [(stage.stage_id, stage.state) for stage in read.stages] == [
+        ("extract", run_pb2.STAGE_STATE_CANCELLED)
+    ]
+    told = await refused(server.runs.RerunRun(run_service_pb2.RerunRunRequest(run_id=str(lost))))
+    assert told.reason == "STAGE_NOT_FOUND"

@@ -1,6 +1,7 @@
 """Stored workflow definitions, and those that this process has seen."""
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,7 +14,10 @@ from stageline_engine.adapters.postgres import definitions
 from stageline_engine.adapters.postgres.arrays import array
 from stageline_engine.adapters.postgres.database import Connection, PostgresDatabase, fetch
 from stageline_engine.adapters.postgres.statements import registry as statements
+from stageline_engine.errors import InvariantError
 from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
+
+_log = logging.getLogger(__name__)
 
 NEWEST_KNOWN_FOR = timedelta(milliseconds=100)
 """How long the number of a workflow's newest version is taken from memory: long enough for a batch of creations to ask
@@ -35,7 +39,11 @@ class PostgresRegistry:
     async def register(
         self, namespace: str, definition: WorkflowDefinition, digest: str, now: datetime
     ) -> RegisteredWorkflow:
-        """Stores a definition, or finds it by its digest."""
+        """Stores a definition, or finds it by its digest.
+
+        Raises:
+            InvariantError: It is stored, but what is stored cannot be read.
+        """
         name = definition.name
         async with self._database.transaction() as connection:
             found = await fetch(connection, statements.FIND_BY_DIGEST, (namespace, name, digest))
@@ -46,7 +54,10 @@ class PostgresRegistry:
                 await self._store(connection, namespace, definition, digest, now)
                 found = await fetch(connection, statements.FIND_BY_DIGEST, (namespace, name, digest))
         self._newest.pop((namespace, name), None)
-        return self._keep(namespace, found[0])
+        kept = self._keep(namespace, found[0])
+        if kept is None:
+            raise InvariantError(f"the stored definition of {name} cannot be read")
+        return kept
 
     @staticmethod
     async def _store(
@@ -61,7 +72,7 @@ class PostgresRegistry:
         )
 
     async def get(self, namespace: str, name: str, version: int = 0) -> RegisteredWorkflow | None:
-        """Returns a version, or None where there is none.
+        """Returns a version, or None where there is none, or what is stored of it cannot be read.
 
         The newest one (0) is the newest of at most ``NEWEST_KNOWN_FOR`` ago, if another server has stored a newer one.
         """
@@ -89,25 +100,41 @@ class PostgresRegistry:
 
     async def list(self, namespace: str, *, after_name: str = "", limit: int) -> Sequence[RegisteredWorkflow]:
         """Returns the newest version of each workflow, by name."""
-        found = await self._database.run(statements.LIST_NEWEST, (namespace, after_name, Int4(limit)))
-        return [_registered(namespace, values) for values in found]
+        listed: list[RegisteredWorkflow] = []
+        while True:
+            asked = limit - len(listed)
+            found = await self._database.run(statements.LIST_NEWEST, (namespace, after_name, Int4(asked)))
+            listed += filter(None, (_registered(namespace, values) for values in found))
+            if len(found) < asked or len(listed) == limit:
+                return listed
+            after_name = found[-1][
+                0
+            ]  # a full page with some that cannot be read: it must not look like the last one
 
-    def _keep(self, namespace: str, values: Sequence[Any]) -> RegisteredWorkflow:
+    def _keep(self, namespace: str, values: Sequence[Any]) -> RegisteredWorkflow | None:
         """Keeps a version in memory, and lets go of the one that was used longest ago where there are too many."""
         registered = _registered(namespace, values)
+        if registered is None:
+            return None
         self._versions[namespace, registered.definition.name, registered.version] = registered
         while len(self._versions) > VERSIONS_KEPT_MAX:
             self._versions.popitem(last=False)
         return registered
 
 
-def _registered(namespace: str, values: Sequence[Any]) -> RegisteredWorkflow:
-    _name, version, digest, definition, created_at, route_ids = values
+def _registered(namespace: str, values: Sequence[Any]) -> RegisteredWorkflow | None:
+    """One version; None where what is stored is no definition: that must not hold up whoever reads others with it."""
+    name, version, digest, text, created_at, route_ids = values
+    try:
+        definition = definitions.decode(text)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        _log.exception("the stored definition of %s/%s version %s cannot be read", namespace, name, version)
+        return None
     return RegisteredWorkflow(
         namespace=namespace,
         version=version,
         digest=digest,
-        definition=definitions.decode(definition),
+        definition=definition,
         created_at=created_at,
         route_ids=tuple(route_ids),
     )

@@ -16,6 +16,7 @@ from stageline_engine.testing.conformance.leases import LeaseConformance
 from stageline_engine.testing.conformance.ledger import LedgerConformance, LedgerRaceConformance
 from stageline_engine.testing.conformance.ledger_reading import LedgerReadingConformance
 from stageline_engine.testing.conformance.logs import LogConformance
+from stageline_engine.testing.conformance.lost_definitions import LostDefinitionConformance
 from stageline_engine.testing.conformance.outbox import OutboxConformance
 from stageline_engine.testing.conformance.payloads import PayloadConformance
 from stageline_engine.testing.conformance.queries import QueryConformance
@@ -64,6 +65,7 @@ SUITES: tuple[type[Conformance], ...] = (
     LedgerRaceConformance,
     LedgerReadingConformance,
     LogConformance,
+    LostDefinitionConformance,
     OutboxConformance,
     QueryConformance,
     QueueConformance,
@@ -94,6 +96,7 @@ __all__ = [
     "LedgerRaceConformance",
     "LedgerReadingConformance",
     "LogConformance",
+    "LostDefinitionConformance",
     "OutboxConformance",
     "PayloadConformance",
     "QueryConformance",

@@ -1,4 +1,4 @@
-"""What is brought back to where it should be, and what must not be held up by a run that cannot be helped."""
+"""What is brought back to where it should be, and what must not be held up by a run that cannot be started."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -15,7 +15,6 @@ from stageline_engine.commands import (
 )
 from stageline_engine.decide.create import CLAIM_FAILED
 from stageline_engine.decide.deadlines import NOT_STARTED_IN_TIME, WAIT_EXPIRED
-from stageline_engine.limits import SESSION_TIMEOUT
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageState
@@ -89,18 +88,6 @@ class RepairConformance(Conformance):
             assert await scene.event_types(bad) == ["workflow:failed"]
             assert await play.run_state(well) is RunState.RUNNING
             assert await scene.kernel.dispatch(ClaimPendingRuns()) == PendingRunsClaimed((), None)
-
-    async def test_a_run_that_cannot_be_helped_does_not_hold_up_the_others(self) -> None:
-        async with self.play("a") as (play, well):
-            scene = play.scene
-            run = (await scene.details(well)).run
-            await self._run_without_a_definition(scene, replace(run, deadline_at=run.created_at), run.state)
-            await self._lose_job(play, well)
-            assert await scene.kernel.dispatch(ReapStuckRuns()) == StuckRunsReaped(1, 0)
-            await scene.kernel.dispatch(ExpireDeadlines())
-            await play.offer()
-            scene.clock.advance(SESSION_TIMEOUT)
-            assert (await scene.reap()).requeued == 1
 
     async def _run_without_a_definition(self, scene: Scene, like: RunRow, state: RunState) -> UUID:
         """Stores a run that is pinned to a version that is not, and that comes before all others."""
