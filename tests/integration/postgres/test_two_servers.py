@@ -11,8 +11,10 @@ import pytest
 from stageline_engine.adapters.postgres import PostgresClock, PostgresDatabase
 from stageline_engine.errors import InvariantError
 from stageline_engine.model.run import RunState
-from stageline_engine.ports import LogLine
+from stageline_engine.ports import LogLine, OutboxSettlement
+from stageline_engine.records import ChangeSet
 from stageline_engine.testing import Scene, waits_until_released, workflow
+from stageline_engine.testing.conformance.outbox import CLAIM, claim, settle, told
 from tests.integration.postgres.backends import backend_on
 from tests.waiting import eventually
 
@@ -72,6 +74,31 @@ async def test_batches_that_share_runs_in_any_order_do_not_deadlock(servers: tup
     await asyncio.gather(
         touch(one, run_ids), touch(other, run_ids[::-1]), touch(one, run_ids[5:] + run_ids[:5])
     )
+
+
+async def test_a_stream_that_grows_while_it_is_settled_is_settled_and_goes_on(
+    servers: tuple[Scene, Scene], database: PostgresDatabase
+) -> None:
+    """The settlement looked before new events were placed in the stream, and had its lock after that."""
+    one, other = servers
+    await one.register(workflow("flow", "a"))
+    run_id = await one.create("flow")
+    assert told(await claim(one)) == {run_id: [1, 2]}
+    await one.cancel(run_id)
+
+    async def someone_waits_for_a_row() -> bool:
+        return bool(
+            await database.run(b"SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+        )
+
+    async with other.backend.persistence.begin() as sequencer:
+        assert await sequencer.sequence_events(other.clock.now(), 100) == 1
+        taken = OutboxSettlement(run_id, one.clock.now() + CLAIM, published_up_to=2)
+        settling = asyncio.create_task(settle(one, taken))
+        await eventually(someone_waits_for_a_row, what="the settlement behind the sequencer's lock")
+        await sequencer.commit(ChangeSet())
+    await settling
+    assert told(await claim(other)) == {run_id: [3, 4]}
 
 
 async def test_log_lines_become_visible_in_the_order_of_their_ids(servers: tuple[Scene, Scene]) -> None:
