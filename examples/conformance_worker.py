@@ -21,6 +21,7 @@ from stageline_sdk import (
     Workflow,
     stage,
 )
+from stageline_sdk.ai import UsageRecord
 
 ANY_JSON: Any = Any
 LOOK_EVERY = timedelta(milliseconds=10)
@@ -73,6 +74,12 @@ class Speech(BaseModel):
     fields: dict[str, Any] = {}
     progress: list[float] = []
     annotations: list[Note] = []
+    path: str | None = None
+
+
+class Called(BaseModel):
+    topic: str
+    input_tokens: int
     path: str | None = None
 
 
@@ -177,6 +184,14 @@ async def speak(ctx: Context[Speech]) -> dict[str, Any]:
     return {}
 
 
+@stage("usage")
+async def usage(ctx: Context[Called]) -> dict[str, Any]:
+    ctx.ai.record(UsageRecord(topic=ctx.input.topic, input_tokens=ctx.input.input_tokens))
+    if ctx.input.path is not None:
+        await _gate(ctx.input.path)
+    return {}
+
+
 async def _gate(path: str) -> None:
     """Wait until a file exists, and say that the wait has begun."""
     _enter(path)
@@ -190,7 +205,7 @@ def _enter(path: str) -> None:
 
 workflow = (
     Workflow("conformance", input=ANY_JSON)
-    .parallel(echo, describe, fail, wait, stubborn, require, big, typed, suspend, speak)
+    .parallel(echo, describe, fail, wait, stubborn, require, big, typed, suspend, speak, usage)
     .build()
 )
 worker = Worker(workflow, concurrency=4, name="conformance-python", drain_timeout=timedelta(seconds=3))

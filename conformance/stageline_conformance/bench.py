@@ -251,6 +251,7 @@ class Bench:
         self.server.refuse_registration = None
         self.server.refused_count = 0
         self.server.stored = None
+        self.server.stored_under.clear()
         self.server.refuse_work = lambda: None
         for stream in streams:
             stream.check()

@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from stageline.v1 import job_pb2, limits_pb2, payload_pb2, report_pb2, session_pb2, worker_pb2
+from stageline_conformance.violations import ViolationError, expect_equal
 
 WORKFLOW = "conformance"
 VERSION = 7
@@ -48,8 +49,16 @@ def payload(value: Any) -> payload_pb2.Payload:
 
 
 def value_of(message: payload_pb2.Payload) -> Any:
-    """Return the JSON value of a payload that holds it."""
-    return json.loads(message.json)
+    """Return the JSON value of a payload that holds it.
+
+    Raises:
+        ViolationError: It holds none, or no JSON text.
+    """
+    expect_equal(message.WhichOneof("body"), "json", "the payload's body")
+    try:
+        return json.loads(message.json)
+    except ValueError as error:
+        raise ViolationError(f"the payload is no JSON text: {error}") from error
 
 
 def an_offer(stage_id: str, *, number: int, run_input: Any = None, **fields: Any) -> job_pb2.JobOffer:

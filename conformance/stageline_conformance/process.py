@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from stageline_conformance.violations import ViolationError, WorkerGoneError
+from stageline_conformance.violations import ViolationError, WorkerGoneError, WorkerNotStartedError
 
 ADDRESS_VARIABLE = "STAGELINE_ADDRESS"
 """The environment variable that tells the worker where the server is."""
@@ -35,18 +35,20 @@ class WorkerProcess:
             log_file: Where its words go, appended.
 
         Raises:
-            OSError: There is no such program.
-            ValueError: The command is empty or its quotes are not closed.
+            WorkerNotStartedError: There is no such program, or the command is malformed.
         """
         with log_file.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *shlex.split(command),
-                env={**os.environ, ADDRESS_VARIABLE: address},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *shlex.split(command),
+                    env={**os.environ, ADDRESS_VARIABLE: address},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except (OSError, ValueError, TypeError) as error:
+                raise WorkerNotStartedError(str(error)) from error
         return cls(process, log_file)
 
     @property

@@ -20,7 +20,7 @@ from stageline.v1 import (
     workflow_service_pb2,
     workflow_service_pb2_grpc,
 )
-from stageline_conformance.messages import DIGEST, VERSION
+from stageline_conformance.messages import DIGEST, LIMITS, VERSION
 from stageline_conformance.stream import PATIENCE, ServerStream
 from stageline_conformance.violations import ViolationError
 
@@ -53,7 +53,8 @@ class ScriptedServer(
         registered: The definitions that were registered, in order.
         outputs: What FetchOutputs has, by stage id, as JSON text.
         fetched: The requests of FetchOutputs, in order.
-        stored: Payloads by their SHA-256; None where the server stores none.
+        stored: Payloads by their SHA-256; None where the server stores none. With some, FetchOutputs refers to large outputs.
+        stored_under: The leases under which payloads were put, in order.
         refused_count: Registrations that were refused.
         refuse_registration: What registrations are refused with; None while they are not.
         refuse_work: What the next streams are refused with, asked for each; None lets it pass.
@@ -65,6 +66,7 @@ class ScriptedServer(
         self.outputs: dict[str, bytes] = {}
         self.fetched: list[worker_service_pb2.FetchOutputsRequest] = []
         self.stored: dict[bytes, bytes] | None = None
+        self.stored_under: list[bytes] = []
         self.refused_count = 0
         self.refuse_registration: Abort | None = None
         self.refuse_work: Callable[[], Abort | None] = lambda: None
@@ -141,8 +143,17 @@ class ScriptedServer(
         if first not in self.outputs:
             reason = error_pb2.ERROR_REASON_STAGE_NOT_FOUND
             await context.abort_with_status(refusal(grpc.StatusCode.NOT_FOUND, reason))
-        outputs = {first: payload_pb2.Payload(json=self.outputs[first])}
+        outputs = {first: self._payload(self.outputs[first])}
         return worker_service_pb2.FetchOutputsResponse(outputs=outputs, remaining_stage_ids=rest)
+
+    def _payload(self, text: bytes) -> payload_pb2.Payload:
+        if self.stored is None or len(text) <= LIMITS.inline_payload_bytes_max:
+            return payload_pb2.Payload(json=text)
+        sha256 = hashlib.sha256(text).digest()
+        self.stored[sha256] = text
+        return payload_pb2.Payload(
+            reference=payload_pb2.PayloadReference(sha256=sha256, size_bytes=len(text))
+        )
 
     async def PutArtifact(  # noqa: N802 - as the proto says
         self,
@@ -154,7 +165,9 @@ class ScriptedServer(
             reason = error_pb2.ERROR_REASON_METHOD_NOT_SERVED
             await context.abort_with_status(refusal(grpc.StatusCode.UNIMPLEMENTED, reason))
             raise AssertionError("abort raises")
-        content = b"".join([part.chunk async for part in request_iterator])
+        parts = [part async for part in request_iterator]
+        self.stored_under.append(parts[0].header.lease_token)
+        content = b"".join(part.chunk for part in parts)
         sha256 = hashlib.sha256(content).digest()
         self.stored[sha256] = content
         artifact = artifact_service_pb2.Artifact(size_bytes=len(content), sha256=sha256)

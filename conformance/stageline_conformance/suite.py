@@ -51,8 +51,7 @@ def run(
         What came of each, in the order of `cases`.
 
     Raises:
-        OSError: There is no such program.
-        ValueError: The command is empty or malformed.
+        WorkerNotStartedError: There is no such program, or the command is malformed.
     """
     return asyncio.run(_run(command, cases, lanes, on_result))
 

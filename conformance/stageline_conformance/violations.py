@@ -1,6 +1,10 @@
 """How a case says that a worker broke a rule."""
 
 
+class WorkerNotStartedError(Exception):
+    """The command starts no worker: there is no such program, or its quotes are not closed."""
+
+
 class ViolationError(Exception):
     """The worker did what it must not, or did not do what it must."""
 

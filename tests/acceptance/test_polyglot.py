@@ -80,3 +80,11 @@ def test_a_failure_in_another_language_is_told_in_its_words(server: DevServer) -
     assert result.error is not None
     assert result.error.stage_id == "count"
     assert result.error.message == "there is nothing to count"
+
+
+def test_an_input_larger_than_a_frame_reaches_every_language(server: DevServer) -> None:
+    words = 400_000
+    with SyncClient(server.address) as client:
+        result = client.run_and_wait("polyglot", {"body": "letters " * words})
+    assert result.error is None
+    assert (result.output["words"], result.output["letters"]) == (words, 7 * words)

@@ -21,6 +21,7 @@ type Client struct {
 	namespace  string
 	workflows  pb.WorkflowServiceClient
 	runs       pb.RunServiceClient
+	payloads   payloadCalls
 }
 
 // NewClient makes a client; the connection is established by the first call. The namespace may be empty for "default".
@@ -34,6 +35,9 @@ func NewClient(connect ConnectOptions, namespace string) (*Client, error) {
 		namespace:  namespace,
 		workflows:  pb.NewWorkflowServiceClient(connection),
 		runs:       pb.NewRunServiceClient(connection),
+		payloads: payloadCalls{
+			connection: func() (*grpc.ClientConn, error) { return connection, nil }, namespace: namespace,
+		},
 	}, nil
 }
 
@@ -96,15 +100,29 @@ func (c *Client) Create(ctx context.Context, workflowName string, input any, opt
 		}
 		request.Config = jsonPayload(config)
 	}
+	for _, payload := range []*pb.Payload{request.Input, request.Config} {
+		if err := c.payloads.offload(ctx, payload, inlinePayloadBytesMax); err != nil {
+			return nil, err
+		}
+	}
 	response, err := c.runs.CreateRun(ctx, request)
 	return runOf(response.GetRun()), apiError(err)
 }
+
+// inlinePayloadBytesMax is over what a client stores values apart: the limit that servers have unless they are told otherwise.
+const inlinePayloadBytesMax = 128 << 10
 
 // Get reads a run with its stages.
 func (c *Client) Get(ctx context.Context, runID string) (*Run, error) {
 	request := &pb.GetRunRequest{Namespace: c.namespace, RunId: runID, View: pb.RunView_RUN_VIEW_FULL}
 	response, err := c.runs.GetRun(ctx, request)
-	return runOf(response.GetRun()), apiError(err)
+	if err != nil {
+		return nil, apiError(err)
+	}
+	if err := c.payloads.resolve(ctx, payloadsOf(response.Run)...); err != nil {
+		return nil, err
+	}
+	return runOf(response.Run), nil
 }
 
 // Wait returns a run once it has ended. Nothing is polled: the server tells. A run that failed is no error. A server that
@@ -151,6 +169,15 @@ func (c *Client) RunAndWait(ctx context.Context, workflowName string, input any,
 		return nil, err
 	}
 	return c.Wait(ctx, run.ID)
+}
+
+// payloadsOf returns the values of a run that may be stored apart.
+func payloadsOf(run *pb.Run) []*pb.Payload {
+	payloads := []*pb.Payload{run.GetInput(), run.GetConfig(), run.GetOutput()}
+	for _, stage := range run.GetStages() {
+		payloads = append(payloads, stage.GetOutput())
+	}
+	return payloads
 }
 
 func runOf(message *pb.Run) *Run {

@@ -37,6 +37,8 @@ type Context struct {
 
 	offer   *pb.JobOffer
 	session sessionPort
+	// Those of the session when the job was offered.
+	limits  *terms
 	mu      sync.Mutex
 	fetched map[string]json.RawMessage
 	resume  []*pb.ResumeCondition
@@ -47,9 +49,10 @@ type Context struct {
 type sessionPort interface {
 	post(message any)
 	fetchOutputs(ctx context.Context, leaseToken []byte, stageIDs []string) (map[string]json.RawMessage, error)
+	payloads(leaseToken []byte) payloadCalls
 }
 
-func newContext(parent context.Context, offer *pb.JobOffer, session sessionPort) *Context {
+func newContext(parent context.Context, offer *pb.JobOffer, session sessionPort, limits *terms) *Context {
 	return &Context{
 		Context:         parent,
 		RunID:           offer.RunId,
@@ -61,6 +64,7 @@ func newContext(parent context.Context, offer *pb.JobOffer, session sessionPort)
 		Delivery:        int(offer.Delivery),
 		offer:           offer,
 		session:         session,
+		limits:          limits,
 		fetched:         map[string]json.RawMessage{},
 		metrics:         map[string]float64{},
 	}
@@ -106,7 +110,7 @@ func (c *Context) output(stageID string) (json.RawMessage, error) {
 	}
 	found, err := c.session.fetchOutputs(c, c.offer.LeaseToken, []string{stageID})
 	if err != nil {
-		return nil, err
+		return nil, transferred(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

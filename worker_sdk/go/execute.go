@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "stageline/sdk/gen/stageline/v1"
@@ -30,19 +32,38 @@ func execute(ctx *Context, stage *Stage) *pb.Report {
 	ctx.mu.Unlock()
 	if err == nil {
 		report.Outcome = &pb.Report_Completed{Completed: &pb.Completed{Output: jsonPayload(output)}}
-		return report
+	} else if !isStopped(ctx, err) {
+		err = setOutcome(report, ctx, stage, err)
+	}
+	if err == nil {
+		err = storeApart(ctx, report)
 	}
 	if isStopped(ctx, err) {
 		return nil
 	}
-	if err = setOutcome(report, ctx, stage, err); err != nil {
+	if err != nil {
 		report.Outcome = &pb.Report_Failed{Failed: &pb.Failed{Error: stageError(err)}}
 	}
 	return report
 }
 
+// isStopped tells whether an error says no more than that the work is not wanted.
 func isStopped(ctx context.Context, err error) bool {
+	if reasonOf(err) == "LEASE_SUPERSEDED" {
+		return true
+	}
 	return errors.Is(context.Cause(ctx), ErrStopped) && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped))
+}
+
+// storeApart stores a report's value where it is too large for a message (R102); one over every limit stays, and is
+// refused by fitted.
+func storeApart(ctx *Context, report *pb.Report) error {
+	_, payload := payloadOf(report)
+	size := len(payload.GetJson())
+	if ctx.limits == nil || size <= ctx.limits.inlinePayloadBytesMax || size > ctx.limits.payloadBytesMax {
+		return nil
+	}
+	return transferred(ctx.session.payloads(ctx.offer.LeaseToken).offload(ctx, payload, ctx.limits.inlinePayloadBytesMax))
 }
 
 // setOutcome sets what a suspension or a check's answer means; any other error is returned as it is.
@@ -107,6 +128,9 @@ func run(ctx *Context, stage *Stage) (output json.RawMessage, err error) {
 			output, err = nil, &panicError{raised, string(debug.Stack())}
 		}
 	}()
+	if err := fetchLarge(ctx); err != nil {
+		return nil, err
+	}
 	if ctx.offer.Kind == pb.JobKind_JOB_KIND_CHECK {
 		if stage.check == nil {
 			return nil, misused(stage, "is suspended, but this version of it has no check")
@@ -124,13 +148,19 @@ func run(ctx *Context, stage *Stage) (output json.RawMessage, err error) {
 	return stage.execute(ctx, input)
 }
 
+// fetchLarge fetches the input and the state that are stored apart (R103).
+func fetchLarge(ctx *Context) error {
+	offer := ctx.offer
+	if offer.GetRunInput().GetReference() == nil && offer.GetSuspendedState().GetReference() == nil {
+		return nil
+	}
+	return transferred(ctx.session.payloads(offer.LeaseToken).resolve(ctx, offer.RunInput, offer.SuspendedState))
+}
+
 // buildInput makes the stage's input of what the offer holds (R41), and fetches what it does not (R42).
 func buildInput(ctx *Context) (json.RawMessage, error) {
 	offer := ctx.offer
 	if len(offer.InputStageIds) == 0 {
-		if offer.GetRunInput().GetReference() != nil {
-			return nil, errors.New("the run's input is stored apart, which this version of the SDK cannot fetch")
-		}
 		if text := offer.GetRunInput().GetJson(); len(text) > 0 {
 			return text, nil
 		}
@@ -148,7 +178,7 @@ func buildInput(ctx *Context) (json.RawMessage, error) {
 	if len(missing) > 0 {
 		found, err := ctx.session.fetchOutputs(ctx, offer.LeaseToken, missing)
 		if err != nil {
-			return nil, err
+			return nil, transferred(err)
 		}
 		for id, text := range found {
 			outputs[id] = text
@@ -180,6 +210,18 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.raised) }
 
+// transferError says that a value could not be moved to or from the server.
+type transferError struct{ error }
+
+func (e *transferError) Unwrap() error { return e.error }
+
+func transferred(err error) error {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &transferError{err}
+}
+
 func misused(stage *Stage, what string) error {
 	return &misfitError{
 		pb.FailureKind_FAILURE_KIND_INVALID_OUTPUT, "stage", fmt.Errorf("stage %q %s", stage.ID(), what),
@@ -202,6 +244,14 @@ func stageError(err error) *pb.StageError {
 	if errors.As(err, &misfit) {
 		final := false
 		told.Kind, told.Retryable, named = misfit.kind, &final, misfit.cause
+	}
+	var transfer *transferError
+	if errors.As(err, &transfer) {
+		told.Kind, named = pb.FailureKind_FAILURE_KIND_INTERNAL, transfer.error
+		if status.Code(err) != codes.Unavailable { // What the server refused it will refuse again.
+			final := false
+			told.Retryable = &final
+		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		told.Kind = pb.FailureKind_FAILURE_KIND_TIMED_OUT

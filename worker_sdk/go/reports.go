@@ -20,7 +20,7 @@ func returnedReport(token []byte, reason pb.ReturnReason, message string, starte
 // fitted returns a report within the server's limits: what is too large becomes a failure that says so (R55).
 func fitted(report *pb.Report, limits terms) *pb.Report {
 	if what, payload := payloadOf(report); len(payload.GetJson()) > limits.inlinePayloadBytesMax {
-		return tooLarge(report, what, len(payload.GetJson()), limits.inlinePayloadBytesMax)
+		return tooLarge(report, what, len(payload.GetJson()), limits.payloadBytesMax)
 	}
 	if size, limit := proto.Size(report), limits.frameBytesMax-frameReserveBytes; size > limit {
 		return tooLarge(report, "report", size, limit)

@@ -18,7 +18,7 @@ type text struct{ Body string }
 func failure(t *testing.T, stage *Stage, input string) *pb.StageError {
 	t.Helper()
 	offer := &pb.JobOffer{LeaseToken: []byte("lease"), RunInput: jsonPayload(json.RawMessage(input))}
-	report := execute(newContext(t.Context(), offer, nil), stage)
+	report := execute(newContext(t.Context(), offer, nil, nil), stage)
 	if report.GetFailed() == nil {
 		t.Fatalf("the report says %v", report.GetOutcome())
 	}
@@ -61,7 +61,7 @@ func TestTimeThatIsOverIsTold(t *testing.T) {
 	defer release()
 	stage := NewStage("slow", func(ctx *Context, _ text) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
 	offer := &pb.JobOffer{RunInput: jsonPayload(json.RawMessage("{}"))}
-	told := execute(newContext(ctx, offer, nil), stage).GetFailed().GetError()
+	told := execute(newContext(ctx, offer, nil, nil), stage).GetFailed().GetError()
 	if told.GetKind() != pb.FailureKind_FAILURE_KIND_TIMED_OUT {
 		t.Errorf("told %v", told)
 	}
@@ -72,7 +72,7 @@ func TestWorkThatWasStoppedHasNoReport(t *testing.T) {
 	stop(fmt.Errorf("%w: the run was cancelled", ErrStopped))
 	stage := NewStage("slow", func(ctx *Context, _ text) (int, error) { return 0, ctx.Err() })
 	offer := &pb.JobOffer{RunInput: jsonPayload(json.RawMessage("{}"))}
-	if report := execute(newContext(ctx, offer, nil), stage); report != nil {
+	if report := execute(newContext(ctx, offer, nil, nil), stage); report != nil {
 		t.Errorf("reported %v", report)
 	}
 }

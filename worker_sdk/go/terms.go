@@ -19,6 +19,7 @@ type terms struct {
 	frameBytesMax         int
 	frameItemsMax         int
 	inlinePayloadBytesMax int
+	payloadBytesMax       int
 	logMessageBytesMax    int
 	logEntriesPerSecond   int
 }
@@ -32,6 +33,7 @@ func termsOf(welcome *pb.Welcome) terms {
 		frameBytesMax:         limitOf(limits.GetFrameBytesMax(), 1<<20),
 		frameItemsMax:         limitOf(int64(limits.GetFrameItemsMax()), 1000),
 		inlinePayloadBytesMax: limitOf(limits.GetInlinePayloadBytesMax(), unlimited),
+		payloadBytesMax:       limitOf(limits.GetPayloadBytesMax(), unlimited),
 		logMessageBytesMax:    limitOf(limits.GetLogMessageBytesMax(), unlimited),
 		logEntriesPerSecond:   limitOf(int64(limits.GetLogEntriesPerSecondMax()), unlimited),
 	}

@@ -75,7 +75,7 @@ func TestInputsAreAssembled(t *testing.T) {
 			if each.RunInput != nil {
 				offer.RunInput = jsonPayload(each.RunInput)
 			}
-			input, err := buildInput(newContext(t.Context(), offer, nil))
+			input, err := buildInput(newContext(t.Context(), offer, nil, nil))
 			if err != nil || !sameJSON(t, input, each.Input) {
 				t.Errorf("built %s (%v), expected %s", input, err, each.Input)
 			}

@@ -172,6 +172,7 @@ func (s *session) startJob(offer *pb.JobOffer) {
 	s.cancels[string(offer.LeaseToken)] = cancel
 	s.mu.Unlock()
 	stage := s.workflows[offer.WorkflowName].stages[offer.StageId]
+	limits := s.core.terms
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
@@ -180,7 +181,7 @@ func (s *session) startJob(offer *pb.JobOffer) {
 		if offer.StartToClose != nil {
 			job, release = context.WithTimeout(ctx, offer.StartToClose.AsDuration())
 		}
-		report := execute(newContext(job, offer, s), stage)
+		report := execute(newContext(job, offer, s, limits), stage)
 		release()
 		s.mu.Lock()
 		delete(s.cancels, string(offer.LeaseToken))

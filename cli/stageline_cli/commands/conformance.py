@@ -7,7 +7,7 @@ import click
 
 from stageline_cli.exit_codes import ExitCode
 from stageline_cli.failures import CommandError
-from stageline_conformance import LANES_DEFAULT, Report, Result, run, select
+from stageline_conformance import LANES_DEFAULT, Report, Result, WorkerNotStartedError, run, select
 
 _MARKS = {"passed": "ok  ", "failed": "FAIL", "skipped": "skip"}
 
@@ -57,7 +57,7 @@ def conformance(
     show = _silent if as_json else _show_trouble if quiet else _show
     try:
         report = run(command, cases=cases, lanes=lanes, on_result=show)
-    except* (OSError, ValueError) as errors:
+    except* WorkerNotStartedError as errors:
         raise CommandError(f"cannot start the worker: {errors.exceptions[0]}", ExitCode.USAGE) from None
     told = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
     if report_file is not None:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 
-from stageline.v1 import failure_pb2, payload_pb2
-from stageline_conformance.bench import Bench, completed
+from stageline.v1 import failure_pb2, job_pb2, payload_pb2
+from stageline_conformance.bench import Bench
 from stageline_conformance.messages import LIMITS, payload
 from stageline_conformance.registry import case
 from stageline_conformance.violations import expect, expect_equal
@@ -81,39 +81,88 @@ async def an_output_over_the_limit_breaks_no_stream(bench: Bench) -> None:
     expect_equal(await bench.output_of(stream, bench.job("echo", 1)), 1, "the next output")
 
 
-@case("R102", "R55")
+@case("R102")
 async def an_output_over_the_limit_is_stored_apart(bench: Bench) -> None:
-    """On a server that stores payloads, an output over the limit is stored and named by its hash; or fails its attempt."""
+    """On a server that stores payloads, an output over the limit is stored under the lease and named by its hash."""
     stream = await bench.connected()
-    stored: dict[bytes, bytes] = {}
-    bench.server.stored = stored
-    report = await bench.do(stream, bench.job("big", {"bytes": 200_000}))
-    if report.HasField("failed"):  # A worker without storage says so.
-        expect_equal(report.failed.error.kind, failure_pb2.FAILURE_KIND_INVALID_OUTPUT, "the kind")
-        return
-    reference = report.completed.output.reference
-    expect(reference.sha256 in stored, "the output is a reference to what was not stored")
-    text = stored[reference.sha256]
-    expect_equal(reference.size_bytes, len(text), "size_bytes")
-    expect_equal(json.loads(text), "x" * 200_000, "the stored output")
+    stored = bench.server.stored = {}
+    job = bench.job("big", {"bytes": 2_000_000})
+    report = await bench.do(stream, job)
+    expect_equal(report.WhichOneof("outcome"), "completed", "the outcome")
+    expect_equal(_stored(report.completed.output, stored), "x" * 2_000_000, "the stored output")
+    expect_equal(bench.server.stored_under, [job.lease_token], "the lease of the upload")
+
+
+@case("R102", "R56")
+async def a_state_over_the_limit_is_stored_apart(bench: Bench) -> None:
+    """The state of a suspension that is over the limit is stored apart likewise."""
+    stream = await bench.connected()
+    stored = bench.server.stored = {}
+    state = {"answer": "ready", "output": "y" * 200_000}
+    report = await bench.do(stream, bench.job("suspend", {"state": state}))
+    expect_equal(report.WhichOneof("outcome"), "suspended", "the outcome")
+    expect_equal(_stored(report.suspended.state, stored), state, "the stored state")
 
 
 @case("R103")
 async def an_input_that_is_stored_apart_is_fetched(bench: Bench) -> None:
-    """A run's input that comes as a reference is fetched; a worker without storage fails its attempt, and goes on."""
+    """A run's input that comes as a reference is fetched."""
     stream = await bench.connected()
-    text = json.dumps({"count": 41, "more": "x" * 200_000}).encode()
-    sha256 = hashlib.sha256(text).digest()
-    bench.server.stored = {sha256: text}
-    reference = payload_pb2.PayloadReference(sha256=sha256, size_bytes=len(text))
     job = bench.job("typed", run_input=None)
-    job.run_input.CopyFrom(payload_pb2.Payload(reference=reference))
+    job.run_input.CopyFrom(_refer(bench, {"count": 41, "more": "x" * 200_000}))
+    expect_equal(await bench.output_of(stream, job), {"count": 42}, "the output")
+
+
+@case("R103", "R41")
+async def an_output_that_is_stored_apart_is_fetched(bench: Bench) -> None:
+    """The output of an earlier stage that comes as a reference, in the offer or fetched, is fetched."""
+    stream = await bench.connected()
+    counted = {"count": 1, "more": "x" * 200_000}
+    ids = {"input_stage_ids": ["before"], "completed_stage_ids": ["before"]}
+    bench.server.outputs["before"] = json.dumps(counted).encode()
+    told = bench.job("typed", outputs={"before": _refer(bench, counted)}, **ids)
+    expect_equal(await bench.output_of(stream, told), {"count": 2}, "the output, of a reference in the offer")
+    fetched = bench.job("typed", **ids)
+    expect_equal(await bench.output_of(stream, fetched), {"count": 2}, "the output, of one that was fetched")
+
+
+@case("R103", "R57")
+async def a_state_that_is_stored_apart_is_fetched(bench: Bench) -> None:
+    """A check whose state comes as a reference fetches it."""
+    stream = await bench.connected()
+    state = _refer(bench, {"answer": "ready", "output": 7, "more": "x" * 200_000})
+    job = bench.job("suspend", kind=job_pb2.JOB_KIND_CHECK, suspended_state=state)
+    expect_equal(await bench.output_of(stream, job), 7, "the output")
+
+
+@case("R103")
+async def what_is_not_what_its_hash_says_is_refused(bench: Bench) -> None:
+    """A payload whose bytes are others than its reference says fails its attempt; the stream goes on."""
+    stream = await bench.connected()
+    job = bench.job("typed", run_input=None)
+    job.run_input.CopyFrom(_refer(bench, {"count": 41}))
+    assert bench.server.stored is not None
+    bench.server.stored[job.run_input.reference.sha256] = b'{"count": 40}'
     report = await bench.do(stream, job)
-    if report.HasField("failed"):
-        expect(bool(report.failed.error.message), "the message is empty")
-    else:
-        expect_equal(completed(report), {"count": 42}, "the output")
+    expect_equal(report.WhichOneof("outcome"), "failed", "the outcome")
+    expect(bool(report.failed.error.message), "the message is empty")
     expect_equal(await bench.output_of(stream, bench.job("echo", 1)), 1, "the next output")
+
+
+def _stored(told: payload_pb2.Payload, stored: dict[bytes, bytes]) -> object:
+    """Return the value that a reference names, which was stored."""
+    expect(told.reference.sha256 in stored, "the value is no reference to what was stored")
+    text = stored[told.reference.sha256]
+    expect_equal(told.reference.size_bytes, len(text), "size_bytes")
+    return json.loads(text)
+
+
+def _refer(bench: Bench, value: object) -> payload_pb2.Payload:
+    """Store a value at the server, and return a reference to it."""
+    text = json.dumps(value).encode()
+    sha256 = hashlib.sha256(text).digest()
+    bench.server.stored = {**(bench.server.stored or {}), sha256: text}
+    return payload_pb2.Payload(reference=payload_pb2.PayloadReference(sha256=sha256, size_bytes=len(text)))
 
 
 @case("R15", "R14")

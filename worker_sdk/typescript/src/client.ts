@@ -6,9 +6,13 @@ import { WorkflowService } from "../gen/stageline/v1/workflow_service_pb.js";
 import { Connection, type ConnectOptions } from "./connection.js";
 import { ApiError } from "./errors.js";
 import { payloadOf } from "./payload.js";
+import { PayloadCalls } from "./payloads.js";
 import { decode, encode, newUuid } from "./text.js";
 import { Backoff } from "./time.js";
 import type { Workflow } from "./workflow.js";
+
+/** Over this a client stores values apart: the limit that servers have unless they are told otherwise. */
+const INLINE_PAYLOAD_BYTES_MAX = 128 * 1024;
 
 /** The settings of a run. */
 export interface RunOptions {
@@ -37,11 +41,13 @@ export interface Run {
 export class Client {
   readonly #connection: Connection;
   readonly #namespace: string;
+  readonly #payloads: PayloadCalls;
 
   /** Makes a client; the connection is established by the first call. */
   constructor(options: ConnectOptions & { namespace?: string } = {}) {
     this.#connection = new Connection(options);
     this.#namespace = options.namespace ?? "";
+    this.#payloads = new PayloadCalls(() => this.#connection, this.#namespace);
   }
 
   /** Ends the connection. */
@@ -58,14 +64,18 @@ export class Client {
 
   /** Starts a run of a workflow. */
   async create(workflowName: string, input: unknown, options: RunOptions = {}): Promise<Run> {
+    const payload = payloadOf(encode(input));
+    const config = options.config === undefined ? undefined : payloadOf(encode(options.config));
+    await this.#payloads.offload(payload, INLINE_PAYLOAD_BYTES_MAX);
+    await this.#payloads.offload(config, INLINE_PAYLOAD_BYTES_MAX);
     const answer = await this.#connection.unary(RunService.method.createRun, {
       namespace: this.#namespace,
       requestId: options.requestId ?? newUuid(),
       workflowName,
       workflowVersion: options.version ?? 0,
-      input: payloadOf(encode(input)),
+      input: payload,
       labels: options.labels ?? {},
-      ...(options.config === undefined ? {} : { config: payloadOf(encode(options.config)) }),
+      ...(config === undefined ? {} : { config }),
       ...(options.priority === undefined ? {} : { priority: options.priority }),
     });
     return runOf(answer.run);
@@ -74,7 +84,9 @@ export class Client {
   /** Reads a run with its stages. */
   async get(runId: string): Promise<Run> {
     const request = { namespace: this.#namespace, runId, view: RunView.FULL };
-    return runOf((await this.#connection.unary(RunService.method.getRun, request)).run);
+    const { run } = await this.#connection.unary(RunService.method.getRun, request);
+    await this.#payloads.resolve([run?.input, run?.config, run?.output, ...(run?.stages ?? []).map((each) => each.output)]);
+    return runOf(run);
   }
 
   /**

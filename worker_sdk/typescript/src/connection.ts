@@ -1,6 +1,6 @@
 /** How the SDK connects: address, credentials, and calls by the services' descriptions. */
 
-import type { DescMethodBiDiStreaming, DescMethodServerStreaming, DescMethodUnary, DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMethodBiDiStreaming, DescMethodClientStreaming, DescMethodServerStreaming, DescMethodUnary, DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 
@@ -92,6 +92,51 @@ export class Connection {
         },
       );
       signal?.addEventListener("abort", () => call.cancel(), { once: true });
+    });
+  }
+
+  /**
+   * Calls a method that takes many messages and has one answer.
+   *
+   * @throws ApiError The server refused, or cannot be reached.
+   */
+  clientStream<In extends DescMessage, Out extends DescMessage>(
+    method: DescMethodClientStreaming<In, Out>,
+    messages: Iterator<MessageInitShape<In>>,
+    signal?: AbortSignal,
+  ): Promise<MessageShape<Out>> {
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      const call = this.#client.makeClientStreamRequest(
+        pathOf(method),
+        (message: MessageShape<In>) => Buffer.from(toBinary(method.input, message)),
+        (bytes: Buffer) => fromBinary(method.output, bytes),
+        this.#metadata,
+        (error, response) => {
+          isOver = true;
+          if (error !== null || response === undefined) {
+            reject(error === null ? new Error("no answer") : apiError(error));
+          } else {
+            resolve(response);
+          }
+        },
+      );
+      call.on("error", () => {}); // The answer tells the same.
+      signal?.addEventListener("abort", () => call.cancel(), { once: true });
+      const write = (): void => {
+        while (!isOver) {
+          const next = messages.next();
+          if (next.done === true) {
+            call.end();
+            return;
+          }
+          if (!call.write(create(method.input, next.value) as MessageShape<In>)) {
+            call.once("drain", write);
+            return;
+          }
+        }
+      };
+      write();
     });
   }
 

@@ -10,9 +10,12 @@ import type { JobOffer } from "../gen/stageline/v1/job_pb.js";
 import type { ResumeConditionSchema } from "../gen/stageline/v1/report_pb.js";
 import { LogEntrySchema, LogLevel, StageProgressSchema } from "../gen/stageline/v1/run_pb.js";
 import { CallType, CostSource, type UsageRecord, UsageRecordSchema } from "../gen/stageline/v1/usage_pb.js";
-import { MisfitError, NoOutputError } from "./errors.js";
+import { MisfitError, NoOutputError, transferred } from "./errors.js";
+import { fetchOutputs } from "./outputs.js";
 import { jsonOf } from "./payload.js";
+import type { PayloadCalls } from "./payloads.js";
 import type { Said } from "./speech.js";
+import type { Terms } from "./terms.js";
 import { cleanText, cut, decode, encode, fieldsJson, newUuid, timestampNow } from "./text.js";
 import { duration, milliseconds } from "./time.js";
 
@@ -44,7 +47,10 @@ export interface Usage {
 /** What a context needs of its session. */
 export interface SessionPort {
   say(leaseToken: Uint8Array, said: Said): void;
-  fetchOutputs(leaseToken: Uint8Array, stageIds: string[], signal: AbortSignal): Promise<Map<string, Uint8Array>>;
+  /** The calls that move large values of a job. */
+  payloads(leaseToken: Uint8Array): PayloadCalls;
+  /** The session's limits; undefined before it has any. */
+  readonly terms: Terms | undefined;
 }
 
 /** What a stage's code gets. Its methods are to be called until the code has ended. */
@@ -105,7 +111,7 @@ export class Context<Config = Record<string, unknown>> {
     }
     let text = this.#fetched.get(stageId);
     if (text === undefined) {
-      text = (await this.#session.fetchOutputs(this.#offer.leaseToken, [stageId], this.signal)).get(stageId);
+      text = (await transferred(fetchOutputs(this.#session.payloads(this.#offer.leaseToken), [stageId], this.signal))).get(stageId);
       this.#fetched.set(stageId, text ?? new Uint8Array());
     }
     return decode(text ?? new Uint8Array()) as T;
@@ -113,7 +119,7 @@ export class Context<Config = Record<string, unknown>> {
 
   /** What the last suspension of this stage left; undefined where it was not suspended in this generation. */
   get resumeState(): unknown {
-    const text = jsonOf(this.#offer.suspendedState, "suspended state");
+    const text = jsonOf(this.#offer.suspendedState);
     return text === undefined ? undefined : decode(text);
   }
 

@@ -65,6 +65,32 @@ export class ApiError extends Error {
   }
 }
 
+/** A value of the job could not be moved to or from the server. */
+export class TransferError extends Error {
+  override name = "TransferError";
+  /** Whether another attempt may do better: what the server refused it will refuse again. */
+  readonly isRetryable: boolean;
+
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.isRetryable = cause instanceof ApiError && cause.isUnavailable;
+  }
+
+  /** Whether the lease that the value was moved under is not live any more. */
+  get isSuperseded(): boolean {
+    return this.cause instanceof ApiError && this.cause.reason === "LEASE_SUPERSEDED";
+  }
+}
+
+/** Waits for a transfer, and marks its errors. */
+export async function transferred<T>(transfer: Promise<T>): Promise<T> {
+  try {
+    return await transfer;
+  } catch (error) {
+    throw error instanceof StoppedError ? error : new TransferError(error);
+  }
+}
+
 /** Gives an error of gRPC the reason that its details hold. */
 export function apiError(error: Pick<ServiceError, "code" | "details" | "metadata">): ApiError {
   const [details] = error.metadata?.get("grpc-status-details-bin") ?? [];

@@ -5,9 +5,11 @@ import { create } from "@bufbuild/protobuf";
 import { JobKind, type JobOffer } from "../gen/stageline/v1/job_pb.js";
 import { type Report, ReportSchema } from "../gen/stageline/v1/report_pb.js";
 import { Context, readConfig, type SessionPort } from "./context.js";
-import { MisfitError, StoppedError } from "./errors.js";
+import { MisfitError, StoppedError, TransferError, transferred } from "./errors.js";
+import { fetchOutputs } from "./outputs.js";
 import { jsonOf, payloadOf } from "./payload.js";
-import { stageError } from "./reports.js";
+import type { PayloadCalls } from "./payloads.js";
+import { payloadIn, stageError } from "./reports.js";
 import { type Stage, StillWaiting, Suspended } from "./stage.js";
 import { decode, encode } from "./text.js";
 import { duration, now } from "./time.js";
@@ -22,12 +24,16 @@ export async function execute(
   const began = now();
   const report = create(ReportSchema, { leaseToken: offer.leaseToken });
   try {
-    const ctx = new Context(offer, session, readConfig(jsonOf(offer.config, "config"), stage.config), signal);
-    const value = offer.kind === JobKind.CHECK ? await check(ctx, stage, offer) : await run(ctx, stage, offer, session);
+    const calls = session.payloads(offer.leaseToken);
+    await transferred(calls.resolve([offer.runInput, offer.suspendedState], signal)); // What is stored apart (R103).
+    const ctx = new Context(offer, session, readConfig(jsonOf(offer.config), stage.config), signal);
+    const value = offer.kind === JobKind.CHECK ? await check(ctx, stage, offer) : await run(ctx, stage, offer, calls);
     report.outcome = outcomeOf(value, stage, offer, ctx);
     report.metrics = ctx.metrics;
+    await storeApart(report, session, calls, signal);
   } catch (error) {
-    if (signal.aborted && isStop(error, signal)) {
+    const isSuperseded = error instanceof TransferError && error.isSuperseded;
+    if (isSuperseded || (signal.aborted && isStop(error, signal))) {
       return undefined;
     }
     report.outcome = create(ReportSchema, { outcome: { case: "failed", value: { error: stageError(error) } } }).outcome;
@@ -40,8 +46,17 @@ function isStop(error: unknown, signal: AbortSignal): boolean {
   return error === signal.reason || error instanceof StoppedError || (error instanceof Error && error.name === "AbortError");
 }
 
-async function run(ctx: Context<unknown>, stage: Stage, offer: JobOffer, session: SessionPort): Promise<unknown> {
-  const input = parsed("input", stage.input, decode(await buildInput(offer, session, ctx.signal)));
+/** Stores a report's value where it is too large for a message (R102); one over every limit stays, and is refused by `fittedReport`. */
+async function storeApart(report: Report, session: SessionPort, calls: PayloadCalls, signal: AbortSignal): Promise<void> {
+  const { terms } = session;
+  const payload = payloadIn(report);
+  if (terms !== undefined && payload?.body.case === "json" && payload.body.value.length <= terms.payloadBytesMax) {
+    await transferred(calls.offload(payload, terms.inlinePayloadBytesMax, signal));
+  }
+}
+
+async function run(ctx: Context<unknown>, stage: Stage, offer: JobOffer, calls: PayloadCalls): Promise<unknown> {
+  const input = parsed("input", stage.input, decode(await buildInput(offer, calls, ctx.signal)));
   return await stage.run(ctx, input);
 }
 
@@ -49,7 +64,7 @@ async function check(ctx: Context<unknown>, stage: Stage, offer: JobOffer): Prom
   if (stage.check === undefined) {
     throw new MisfitError("output", `stage ${stage.id} is suspended, but this version of it has no check`);
   }
-  const text = jsonOf(offer.suspendedState, "suspended state");
+  const text = jsonOf(offer.suspendedState);
   return await stage.check(ctx, parsed("input", stage.state, text === undefined ? {} : decode(text)));
 }
 
@@ -62,14 +77,14 @@ function parsed(kind: "input", parse: (value: unknown) => unknown, value: unknow
 }
 
 /** Makes the stage's input of what the offer holds (R41), and fetches what it does not (R42). */
-export async function buildInput(offer: JobOffer, session: SessionPort, signal: AbortSignal): Promise<Uint8Array> {
+export async function buildInput(offer: JobOffer, calls: PayloadCalls, signal: AbortSignal): Promise<Uint8Array> {
   const ids = offer.inputStageIds;
   if (ids.length === 0) {
-    return jsonOf(offer.runInput, "run's input") ?? encode({});
+    return jsonOf(offer.runInput) ?? encode({});
   }
   const missing = ids.filter((id) => offer.outputs[id]?.body.case !== "json");
-  const fetched = missing.length > 0 ? await session.fetchOutputs(offer.leaseToken, missing, signal) : new Map();
-  const textOf = (id: string): Uint8Array => jsonOf(offer.outputs[id], `output of ${id}`) ?? fetched.get(id) ?? encode(null);
+  const fetched = missing.length > 0 ? await transferred(fetchOutputs(calls, missing, signal)) : new Map();
+  const textOf = (id: string): Uint8Array => jsonOf(offer.outputs[id]) ?? fetched.get(id) ?? encode(null);
   if (ids.length === 1 && ids[0] !== undefined) {
     return textOf(ids[0]);
   }

@@ -4,17 +4,8 @@ import { create } from "@bufbuild/protobuf";
 
 import { type Payload, PayloadSchema } from "../gen/stageline/v1/payload_pb.js";
 
-/**
- * Returns a payload's JSON text; undefined for one that is unset.
- *
- * @throws Error It is stored apart.
- */
-export function jsonOf(payload: Payload | undefined, what: string): Uint8Array | undefined {
-  if (payload?.body.case === "reference") {
-    throw new Error(
-      `the ${what} has ${payload.body.value.sizeBytes} bytes and is stored apart, which this version of the SDK cannot fetch`,
-    );
-  }
+/** Returns a payload's JSON text; undefined for one that is unset, or stored apart. */
+export function jsonOf(payload: Payload | undefined): Uint8Array | undefined {
   return payload?.body.case === "json" && payload.body.value.length > 0 ? payload.body.value : undefined;
 }
 

@@ -5,7 +5,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { FailureKind, type StageError, StageErrorSchema } from "../gen/stageline/v1/failure_pb.js";
 import type { Payload } from "../gen/stageline/v1/payload_pb.js";
 import { type Report, ReportSchema, type ReturnReason } from "../gen/stageline/v1/report_pb.js";
-import { FinalError, MisfitError, RetryableError } from "./errors.js";
+import { FinalError, MisfitError, RetryableError, TransferError } from "./errors.js";
 import type { Terms } from "./terms.js";
 import { cleanText, cut } from "./text.js";
 import { duration } from "./time.js";
@@ -33,6 +33,11 @@ export function stageError(error: unknown): StageError {
   if (thrown instanceof MisfitError) {
     told.kind = FailureKind[`INVALID_${thrown.kind.toUpperCase() as "INPUT" | "CONFIG" | "OUTPUT"}`];
     told.retryable = false;
+  } else if (thrown instanceof TransferError) {
+    told.kind = FailureKind.INTERNAL;
+    if (!thrown.isRetryable) {
+      told.retryable = false;
+    }
   } else if (thrown instanceof FinalError) {
     told.retryable = false;
   } else if (thrown instanceof RetryableError) {
@@ -49,14 +54,15 @@ export function fittedReport(report: Report, terms: Terms): Report {
   const payload = payloadIn(report);
   const size = payload?.body.case === "json" ? payload.body.value.length : 0;
   if (size > terms.inlinePayloadBytesMax) {
-    return tooLarge(report, report.outcome.case === "completed" ? "output" : "state", size, terms.inlinePayloadBytesMax);
+    return tooLarge(report, report.outcome.case === "completed" ? "output" : "state", size, terms.payloadBytesMax);
   }
   const reportSize = toBinary(ReportSchema, report).length;
   const limit = terms.frameBytesMax - FRAME_RESERVE_BYTES;
   return reportSize > limit ? tooLarge(report, "report", reportSize, limit) : report;
 }
 
-function payloadIn(report: Report): Payload | undefined {
+/** The payload of a report's outcome; undefined where it has none. */
+export function payloadIn(report: Report): Payload | undefined {
   const { outcome } = report;
   switch (outcome.case) {
     case "completed":

@@ -16,8 +16,9 @@ import { execute } from "./execute.js";
 import { nextFrame, nextFrameAt } from "./frames.js";
 import { keyOf } from "./jobs.js";
 import { beginDrain, isDrained, nextTickAt, tick } from "./lifetime.js";
-import { fetchOutputs } from "./outputs.js";
+import { PayloadCalls } from "./payloads.js";
 import type { Said } from "./speech.js";
+import type { Terms } from "./terms.js";
 import { Backoff, milliseconds, NEVER, now, TIMER_MAX_MS } from "./time.js";
 import type { Workflow } from "./workflow.js";
 
@@ -112,8 +113,12 @@ export class Session implements Host, SessionPort {
     }
   }
 
-  fetchOutputs(leaseToken: Uint8Array, stageIds: string[], signal: AbortSignal): Promise<Map<string, Uint8Array>> {
-    return fetchOutputs(() => this.#connection, { namespace: this.#namespace, leaseToken, stageIds }, signal);
+  payloads(leaseToken: Uint8Array): PayloadCalls {
+    return new PayloadCalls(() => this.#connection, this.#namespace, leaseToken);
+  }
+
+  get terms(): Terms | undefined {
+    return this.#core.terms;
   }
 
   // What the state machine asks for

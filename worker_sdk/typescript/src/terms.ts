@@ -11,8 +11,9 @@ export interface Terms {
   progressMs: number;
   frameBytesMax: number;
   frameItemsMax: number;
-  /** Infinite where the server does not enforce it; likewise the next two. */
+  /** Infinite where the server does not enforce it; likewise the next three. */
   inlinePayloadBytesMax: number;
+  payloadBytesMax: number;
   logMessageBytesMax: number;
   logEntriesPerSecond: number;
 }
@@ -26,6 +27,7 @@ export function termsOf(welcome: Welcome): Terms {
     frameBytesMax: Number(limits?.frameBytesMax ?? 0) || 1024 * 1024,
     frameItemsMax: (limits?.frameItemsMax ?? 0) || 1000,
     inlinePayloadBytesMax: Number(limits?.inlinePayloadBytesMax ?? 0) || NEVER,
+    payloadBytesMax: Number(limits?.payloadBytesMax ?? 0) || NEVER,
     logMessageBytesMax: Number(limits?.logMessageBytesMax ?? 0) || NEVER,
     logEntriesPerSecond: (limits?.logEntriesPerSecondMax ?? 0) || NEVER,
   };

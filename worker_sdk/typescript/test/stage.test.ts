@@ -11,10 +11,11 @@ import type { Report } from "../gen/stageline/v1/report_pb.js";
 import { execute } from "../src/execute.js";
 import { FinalError, remote, stage, type Stage, StoppedError, Suspended, Worker, workflow } from "../src/index.js";
 import { payloadOf } from "../src/payload.js";
+import { PayloadCalls } from "../src/payloads.js";
 import { cut, encode, newUuid } from "../src/text.js";
 import { Backoff } from "../src/time.js";
 
-const session = { say: () => {}, fetchOutputs: () => assert.fail() };
+const session = { say: () => {}, payloads: () => new PayloadCalls(() => assert.fail(), ""), terms: undefined };
 
 function executed(stage: Stage, input: unknown, signal = new AbortController().signal): Promise<Report | undefined> {
   return execute(create(JobOfferSchema, { runInput: payloadOf(encode(input)) }), stage, session, signal);

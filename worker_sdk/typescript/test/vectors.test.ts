@@ -9,6 +9,7 @@ import { create, fromBinary, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { JobOfferSchema } from "../gen/stageline/v1/job_pb.js";
 import { ServerFrameSchema, WorkerFrameSchema } from "../gen/stageline/v1/worker_pb.js";
 import { buildInput } from "../src/execute.js";
+import { PayloadCalls } from "../src/payloads.js";
 import { payloadOf } from "../src/payload.js";
 import { decode, encode } from "../src/text.js";
 
@@ -49,8 +50,8 @@ describe("an input is assembled", () => {
       if ("run_input" in each) {
         offer.runInput = payloadOf(encode(each.run_input));
       }
-      const session = { say: () => assert.fail(), fetchOutputs: () => assert.fail() };
-      assert.deepEqual(decode(await buildInput(offer, session, new AbortController().signal)), each.input);
+      const calls = new PayloadCalls(() => assert.fail(), "");
+      assert.deepEqual(decode(await buildInput(offer, calls, new AbortController().signal)), each.input);
     });
   }
 });
