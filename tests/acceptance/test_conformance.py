@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stageline_conformance import Report, run, select
+from stageline_conformance import Report, WorkerNotStartedError, run, select
 
 pytestmark = pytest.mark.acceptance
 
@@ -49,4 +49,4 @@ def test_a_worker_that_ends_at_once_is_told_with_its_words() -> None:
 def test_a_program_that_does_not_exist_is_told() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         run("/no/such/program", cases=select(["hello-comes-first"]))
-    assert isinstance(raised.value.exceptions[0], FileNotFoundError)
+    assert isinstance(raised.value.exceptions[0], WorkerNotStartedError)
