@@ -20,7 +20,7 @@ SEED ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg go-sdk typescript-sdk conformance simulate demo bench bench-check profile clean
+	verify test test-pg go-sdk typescript-sdk conformance simulate chaos demo bench bench-check profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ conformance: setup go-sdk typescript-sdk ## Hold the workers in every language t
 
 simulate: setup ## Play random histories: make simulate [SEEDS=10000] [SEED=7] [ARGS='--json']
 	$(RUN) -m tests.property --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos: setup ## Break servers, workers, network and database for half an hour: make chaos [ARGS='poison --short --json']
+	$(RUN) -m tests.chaos $(ARGS)
 
 demo: setup ## Process real documents with a dev server and a worker
 	$(RUN) -m examples.demo $(DOCS)

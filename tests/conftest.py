@@ -15,7 +15,7 @@ pytest_plugins = ["tests.support.fixtures"]
 
 TESTS = Path(__file__).parent
 # Folder under tests/ -> the marker that its tests carry (registered in pyproject.toml).
-MARKER_BY_FOLDER = {"acceptance": "acceptance", "packaging": "packaging"}
+MARKER_BY_FOLDER = {"acceptance": "acceptance", "chaos": "acceptance", "packaging": "packaging"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

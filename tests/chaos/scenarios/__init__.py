@@ -1,0 +1,1 @@
+"""One scenario a file; `tests/chaos/catalogue.py` lists them."""
