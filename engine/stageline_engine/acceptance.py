@@ -10,6 +10,7 @@ from stageline_engine.commands import CreateRun
 from stageline_engine.decide.create import AcceptedRun
 from stageline_engine.events import Annotation
 from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
+from stageline_engine.model.labels import label_violations
 from stageline_engine.model.stored_payload import StoredPayload
 from stageline_engine.rejections import FieldViolation, Reason, Rejection, out_of_limits
 
@@ -186,20 +187,3 @@ def annotation_violations(annotations: Sequence[Annotation]) -> Iterator[FieldVi
             fault = payloads.parse(text.encode(), f"{field}.{name}", bytes_max)
             if isinstance(fault, Rejection):
                 yield from fault.violations
-
-
-def label_violations(labels: Mapping[str, str]) -> Iterator[FieldViolation]:
-    """Yields what is wrong with labels."""
-    if len(labels) > limits.LABELS_MAX:
-        yield FieldViolation("labels", f"{len(labels)} entries, limit {limits.LABELS_MAX}")
-    for key, value in labels.items():
-        if not 0 < len(key) <= limits.LABEL_KEY_LENGTH_MAX:
-            yield FieldViolation(
-                "labels", f"a key has {len(key)} characters, allowed 1 to {limits.LABEL_KEY_LENGTH_MAX}"
-            )
-        elif len(value) > limits.LABEL_VALUE_LENGTH_MAX:
-            yield FieldViolation(
-                f"labels.{key}", f"{len(value)} characters, limit {limits.LABEL_VALUE_LENGTH_MAX}"
-            )
-        if "\0" in key or "\0" in value:
-            yield FieldViolation("labels", "contains the character U+0000")

@@ -63,7 +63,9 @@ def canonical_json(definition: WorkflowDefinition) -> bytes:
 
 def _stage_value(stage: StageDefinition) -> Mapping[str, Any]:
     retry, timeouts = stage.retry, stage.timeouts
-    return {
+    # Left out where there are none, as run_timeout is.
+    labels = {"required_labels": dict(stage.required_labels)} if stage.required_labels else {}
+    return labels | {
         "id": stage.id,
         "name": stage.name,
         "description": stage.description,

@@ -1,7 +1,7 @@
 """A workflow definition: a named, versioned, immutable pipeline of groups of stages."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -52,7 +52,10 @@ class StageTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class StageDefinition:
-    """One stage. Schemas and defaults are JSON texts (JSON Schema 2020-12); an empty text means "anything"."""
+    """One stage. Schemas and defaults are JSON texts (JSON Schema 2020-12); an empty text means "anything".
+
+    Its jobs are given only to workers that have all of ``required_labels``, each with that very value.
+    """
 
     id: str
     name: str = ""
@@ -66,6 +69,7 @@ class StageDefinition:
     dependencies: tuple[str, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     timeouts: StageTimeouts = StageTimeouts()
+    required_labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

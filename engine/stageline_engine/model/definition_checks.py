@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from stageline_engine import limits
 from stageline_engine.model.definition import RetryPolicy, StageDefinition, StageTimeouts, WorkflowDefinition
+from stageline_engine.model.labels import label_violations
 from stageline_engine.rejections import FieldViolation, Reason
 
 _NAME = re.compile(limits.NAME_PATTERN)
@@ -133,6 +134,8 @@ def _stage_faults(stage: StageDefinition, field: str) -> Iterator[DefinitionFaul
     yield from _text_faults(stage.name, stage.description, field, "name")
     yield from _retry_faults(stage.retry, f"{field}.retry_policy")
     yield from _timeout_faults(stage.timeouts, f"{field}.timeouts")
+    for violation in label_violations(stage.required_labels, f"{field}.required_labels"):
+        yield DefinitionFault(Reason.INVALID_DEFINITION, violation)
     if stage.accepts_any_input and stage.input_schema:
         yield broken_rule(
             f"{field}.input_schema", "must be empty, as accepts_any_input says that there is no input"

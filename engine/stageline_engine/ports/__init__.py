@@ -42,7 +42,7 @@ from stageline_engine.ports.queries import (
 )
 from stageline_engine.ports.registry import WorkflowRegistry
 from stageline_engine.ports.scheduler import Scheduler
-from stageline_engine.ports.sessions import HeldLease, SessionStore
+from stageline_engine.ports.sessions import Disconnect, HeldLease, SessionStore
 from stageline_engine.ports.sink import EventRefusedError, EventSink
 from stageline_engine.ports.tokens import TokenStore
 from stageline_engine.ports.transport import LOOK_AT_EVERYTHING, Hint, JobTransport
@@ -69,6 +69,7 @@ __all__ = [
     "Clock",
     "DeadLetter",
     "DeadLetterKey",
+    "Disconnect",
     "DueCheck",
     "EventRefusedError",
     "EventSink",

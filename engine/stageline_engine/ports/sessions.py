@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from stageline_engine.commands import LeaseName
-from stageline_engine.model.session import SessionRow
+from stageline_engine.model.session import SessionRow, WorkerKind
 
 
 class HeldLease(NamedTuple):
@@ -19,6 +19,14 @@ class HeldLease(NamedTuple):
     generation: int
 
 
+class Disconnect(NamedTuple):
+    """The end of a session's stream, which ends no session by itself."""
+
+    session_id: UUID
+    reason: str
+    at: datetime
+
+
 class SessionStore(Protocol):
     """Sessions by id. Every write names the state that it expects: an ended session never lives again."""
 
@@ -29,7 +37,7 @@ class SessionStore(Protocol):
     async def resume(
         self, session_id: UUID, namespace: str, server_id: str, now: datetime, expires_at: datetime
     ) -> bool:
-        """Binds a living session to a new stream.
+        """Binds a living session to a new stream; why the one before ended is forgotten.
 
         Returns:
             False where it has ended, has been given up, or is another namespace's: open a new one.
@@ -60,10 +68,18 @@ class SessionStore(Protocol):
         """Ends a living session of this server that holds nothing any more. False where it was not one."""
         ...
 
+    async def disconnected(self, server_id: str, ended: Sequence[Disconnect]) -> None:
+        """Notes why streams ended, all in one write. Sessions that go on at another server are left alone."""
+        ...
+
     async def held_leases(self, session_id: UUID) -> Sequence[HeldLease]:
         """Returns the leases of the jobs that the session holds, by run and stage."""
         ...
 
     async def list(self, namespace: str, *, include_ended: bool = False, limit: int) -> Sequence[SessionRow]:
         """Returns sessions of a namespace, the newest first."""
+        ...
+
+    async def kinds(self, namespace: str) -> Sequence[WorkerKind]:
+        """Returns what the living sessions of a namespace can run, those that say the same together, in no order."""
         ...

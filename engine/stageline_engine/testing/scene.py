@@ -1,6 +1,6 @@
 """A kernel on a backend with time and ids under control, and the few calls that most tests are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from stageline_engine.kernel import Dispatched, Kernel
 from stageline_engine.limits import PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
-from stageline_engine.model.session import SessionRow
+from stageline_engine.model.session import SessionRow, served_routes
 from stageline_engine.payload_store import PayloadStore
 from stageline_engine.ports import EventSink, RunDetails, StageExecutor
 from stageline_engine.records import EventRow
@@ -129,11 +129,19 @@ class Scene:
             commands.CreateRun(self.namespace, workflow_name, run_input, **fields)
         )
 
-    async def open_session(self, *, slots: int = 100, worker_name: str = "worker-1") -> UUID:
+    async def open_session(self, *, slots: int = 100, worker_name: str = "worker-1", **fields: Any) -> UUID:
         """Opens a session that lives for ``SESSION_TIMEOUT`` and returns its id."""
         now, session_id = self.clock.now(), self.ids.new_id()
         session = SessionRow(
-            session_id, self.namespace, worker_name, SERVER, slots, "test/1", now, now + SESSION_TIMEOUT
+            session_id,
+            self.namespace,
+            worker_name,
+            SERVER,
+            slots,
+            "test/1",
+            now,
+            now + SESSION_TIMEOUT,
+            **fields,
         )
         await self.backend.sessions.open(session)
         return session_id
@@ -142,16 +150,30 @@ class Scene:
         """Keeps sessions alive for another ``SESSION_TIMEOUT``."""
         return await self.backend.sessions.renew(session_ids, SERVER, self.clock.now() + SESSION_TIMEOUT)
 
-    def demand(self, session_id: UUID, *workflows: RegisteredWorkflow, slots: int = 100) -> LeaseDemand:
-        """Says that a session takes jobs of every stage of these workflows."""
-        routes = sorted(route_id for workflow in workflows for route_id in workflow.route_ids)
-        return LeaseDemand(session_id, tuple(routes), slots)
+    def demand(
+        self,
+        session_id: UUID,
+        *workflows: RegisteredWorkflow,
+        slots: int = 100,
+        labels: Mapping[str, str] | None = None,
+    ) -> LeaseDemand:
+        """Says that a session takes jobs of every stage of these workflows, or of those that its labels are enough for."""
+        routes = [
+            route_id
+            for workflow in workflows
+            for route_id in (workflow.route_ids if labels is None else served_routes(workflow, labels))
+        ]
+        return LeaseDemand(session_id, tuple(sorted(routes)), slots)
 
     async def lease(
-        self, session_id: UUID, *workflows: RegisteredWorkflow, slots: int = 100
+        self,
+        session_id: UUID,
+        *workflows: RegisteredWorkflow,
+        slots: int = 100,
+        labels: Mapping[str, str] | None = None,
     ) -> Sequence[JobOffer]:
-        """Leases what is ready to one session."""
-        command = commands.LeaseJobs((self.demand(session_id, *workflows, slots=slots),))
+        """Leases what is ready to one session; see ``demand``."""
+        command = commands.LeaseJobs((self.demand(session_id, *workflows, slots=slots, labels=labels),))
         return (await self.kernel.dispatch_many([command])).effects.offers
 
     async def report(self, offer: JobOffer, outcome: Outcome) -> JobReportRecorded:

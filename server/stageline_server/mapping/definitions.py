@@ -76,6 +76,7 @@ class DefinitionReader:
             dependencies=tuple(dict.fromkeys(message.dependencies)),
             retry=_retry(message.retry_policy),
             timeouts=_timeouts(message.timeouts),
+            required_labels=dict(message.required_labels),
         )
 
     def _text(self, text: bytes, field: str) -> str:
@@ -153,6 +154,7 @@ def _stage_message(stage: StageDefinition) -> definition_pb2.StageDefinition:
         dependencies=stage.dependencies,
         retry_policy=_retry_message(stage.retry),
         timeouts=_timeouts_message(stage.timeouts),
+        required_labels=dict(stage.required_labels),
     )
 
 

@@ -1,15 +1,19 @@
 """Runs and their stages into messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
 import orjson
 
 from stageline.v1 import failure_pb2, run_pb2
+<<<<<<< HEAD
 from stageline_engine.decide.create import CLAIM_FAILED
 from stageline_engine.decide.deadlines import RUN_TIMED_OUT
 from stageline_engine.decide.repair import DEFINITION_LOST
+=======
+from stageline_engine.decide.waiting import Shortage
+>>>>>>> 7834936 (Give stages only to workers with the labels that they require, and say what a waiting job lacks)
 from stageline_engine.events import StageError
 from stageline_engine.model.definition import StageDefinition, WorkflowDefinition
 from stageline_engine.model.run import RunError, RunRow, RunState
@@ -149,12 +153,8 @@ def _fill(message: run_pb2.StageExecution, item: StageDetails, now: datetime, ro
         )
     )
     message.active_duration.FromTimedelta(stage.active_until(now))
-    if stage.state is StageState.PENDING and item.available_at is not None and item.available_at > now:
-        message.waiting_reason = run_pb2.WAITING_REASON_RETRY_BACKOFF
-        message.next_attempt_time.FromDatetime(item.available_at)
-    if stage.state is StageState.SUSPENDED and item.available_at is not None:
-        message.waiting_reason = run_pb2.WAITING_REASON_NEXT_CHECK
-        message.next_attempt_time.FromDatetime(item.available_at)
+    if item.available_at is not None:
+        _fill_wait(message, stage.state, item.available_at, now)
     if result is None:
         return
     if result.output is not None and stage.state is StageState.COMPLETED:
@@ -162,6 +162,35 @@ def _fill(message: run_pb2.StageExecution, item: StageDetails, now: datetime, ro
     if result.error is not None and stage.state is not StageState.COMPLETED:
         message.error.CopyFrom(stage_error_message(result.error))
     message.metrics.update(result.metrics)
+
+
+def _fill_wait(
+    message: run_pb2.StageExecution, state: StageState, available_at: datetime, now: datetime
+) -> None:
+    """Says what the stage's job waits for. Of a job that could start now, ``fill_shortages`` says it."""
+    if state is StageState.PENDING and available_at > now:
+        message.waiting_reason = run_pb2.WAITING_REASON_RETRY_BACKOFF
+        message.next_attempt_time.FromDatetime(available_at)
+    if state is StageState.SUSPENDED:
+        message.waiting_reason = run_pb2.WAITING_REASON_NEXT_CHECK
+        message.next_attempt_time.FromDatetime(available_at)
+
+
+def ready_stage_ids(details: RunDetails, now: datetime) -> frozenset[str]:
+    """Returns the stages whose job could start, or be checked, now and has no worker."""
+    return frozenset(
+        item.stage.stage_id
+        for item in details.stages
+        if item.available_at is not None and item.available_at <= now
+    )
+
+
+def fill_shortages(message: run_pb2.Run, shortages: Mapping[str, Shortage]) -> None:
+    """Says in a run's message what its ready stages lack, by stage id."""
+    for stage in message.stages:
+        if lacking := shortages.get(stage.stage_id):
+            stage.waiting_reason = run_pb2.WaitingReason.Value(f"WAITING_REASON_{lacking.lack}")
+            stage.waiting_detail = lacking.detail
 
 
 def _progress(item: StageDetails) -> run_pb2.StageProgress | None:

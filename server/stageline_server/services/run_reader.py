@@ -1,13 +1,15 @@
 """Reads runs for answers: the row, the payloads, and the stages that the definition knows and no row yet."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 import orjson
 
 from stageline.v1 import run_pb2
+from stageline_engine.decide.waiting import shortage
 from stageline_engine.handlers.runs import run_not_found
 from stageline_engine.limits import PAYLOAD_BYTES_MAX
-from stageline_engine.model.definition import WorkflowDefinition
+from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stored_payload import is_reference, reference_in
 from stageline_engine.ports import RunDetails
@@ -17,7 +19,9 @@ from stageline_server.mapping.payloads import PayloadRoom, joined_output
 from stageline_server.mapping.run_messages import (
     closing_outputs,
     detailed_run_message,
+    fill_shortages,
     reached_definition,
+    ready_stage_ids,
 )
 
 
@@ -50,16 +54,20 @@ class RunReader:
 
     async def definition(self, details: RunDetails) -> WorkflowDefinition:
         """Returns the definition of a run's version; where it cannot be had, one of the stages that the run has reached."""
-        run = details.run
-        workflow = await self._ports.registry.get(run.namespace, run.workflow_name, run.workflow_version)
-        return reached_definition(details) if workflow is None else workflow.definition
+        return _definition(details, await self._workflow(details.run))
+
+    async def _workflow(self, run: RunRow) -> RegisteredWorkflow | None:
+        return await self._ports.registry.get(run.namespace, run.workflow_name, run.workflow_version)
 
     async def _read(self, namespace: str, run_id: UUID, *, full: bool) -> run_pb2.Run:
         details = await self.details(namespace, run_id, with_outputs=full)
-        definition = await self.definition(details)
+        workflow, now = await self._workflow(details.run), self._ports.clock.now()
+        definition = _definition(details, workflow)
         room = PayloadRoom() if full else None
-        message = detailed_run_message(details, definition, self._ports.clock.now(), room)
+        message = detailed_run_message(details, definition, now, room)
         if room is not None:
+            if workflow is not None:
+                await self._tell_shortages(message, workflow, ready_stage_ids(details, now))
             output = await self._output(details, definition)
             if output is not None:
                 message.output.CopyFrom(room.payload(output))
@@ -68,6 +76,14 @@ class RunReader:
         if details.run.state is RunState.CANCELLED:
             message.cancel_reason = await self._cancel_reason(details.run)
         return message
+
+    async def _tell_shortages(
+        self, message: run_pb2.Run, workflow: RegisteredWorkflow, ready: Collection[str]
+    ) -> None:
+        """Says of stages that could start now why they do not: from the sessions in the store, whatever server they are on."""
+        if ready:
+            kinds = await self._ports.sessions.kinds(workflow.namespace)
+            fill_shortages(message, {stage_id: shortage(workflow, stage_id, kinds) for stage_id in ready})
 
     async def _output(self, details: RunDetails, definition: WorkflowDefinition) -> str | bytes | None:
         """A completed run's output; None where it has none, or where its parts together are over the limit."""
@@ -92,3 +108,7 @@ class RunReader:
         )
         events = found[0] if found else ()
         return str(orjson.loads(events[0].payload).get("reason", "")) if events else ""
+
+
+def _definition(details: RunDetails, workflow: RegisteredWorkflow | None) -> WorkflowDefinition:
+    return reached_definition(details) if workflow is None else workflow.definition

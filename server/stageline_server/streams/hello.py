@@ -1,16 +1,18 @@
 """The handshake: what a worker says of itself becomes a session, new or resumed."""
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from stageline.v1 import error_pb2, session_pb2, worker_pb2
 from stageline_engine import limits
 from stageline_engine.commands import LeaseReference
 from stageline_engine.model.definition import RegisteredWorkflow
-from stageline_engine.model.session import NO_SERVER, SessionRow, SessionStages
+from stageline_engine.model.labels import label_violations
+from stageline_engine.model.session import NO_SERVER, SessionRow, SessionStages, served_routes
 from stageline_engine.ports import HeldLease
 from stageline_server.auth.grants import current_grant
 from stageline_server.dispatch.plane import ControlPlane
@@ -95,9 +97,9 @@ async def open_session_once(plane: ControlPlane, hello: session_pb2.Hello, lasts
 async def _open(plane: ControlPlane, hello: session_pb2.Hello, server_id: str, lasts: timedelta) -> Opened:
     _check(hello)
     namespace = _namespace(hello)
-    routes, errors = await _routes(plane, namespace, hello)
-    session_id, resumed = await _begin(plane, namespace, hello, server_id, lasts)
-    return Opened(session_id, namespace, resumed, routes, errors)
+    served = await _served(plane, namespace, hello)
+    session_id, resumed = await _begin(plane, namespace, hello, served.stages, server_id, lasts)
+    return Opened(session_id, namespace, resumed, served.route_ids, served.errors)
 
 
 async def _with_leases(plane: ControlPlane, hello: session_pb2.Hello, opened: Opened) -> Opened:
@@ -136,7 +138,9 @@ def _check(hello: session_pb2.Hello) -> None:
         }
         message = f"A worker has at most {limits.LABELS_MAX} labels, but has {len(hello.labels)}."
         _refuse(Reason.ERROR_REASON_LIMIT_EXCEEDED, message, facts)
-
+    for wrong in label_violations(hello.labels):
+        message = f"{wrong.field}: {wrong.description}."
+        _refuse(Reason.ERROR_REASON_INVALID_FIELD, message, {"field": "labels"})
     if len(hello.stages) > STAGES_ENTRIES_MAX:
         limit, actual = str(STAGES_ENTRIES_MAX), str(len(hello.stages))
         facts = {"limit_name": "hello_stages_max", "limit": limit, "actual": actual}
@@ -165,12 +169,24 @@ def _refuse(reason: "Reason.ValueType", message: str, facts: dict[str, str]) -> 
     raise HelloRefusedError(end, error_pb2.ErrorDetail(reason=reason, message=message, metadata=facts))
 
 
-async def _routes(
-    plane: ControlPlane, namespace: str, hello: session_pb2.Hello
-) -> tuple[tuple[int, ...], tuple[worker_pb2.ItemError, ...]]:
-    """The routes that Hello names; entries that cannot be served become errors, unless none is left."""
+class _Served(NamedTuple):
+    """What of Hello's stages can be served.
+
+    Attributes:
+        route_ids: The routes of the stages that the worker is offered; those whose labels it lacks are not among them.
+        stages: The entries that were accepted.
+        errors: Why others were not.
+    """
+
+    route_ids: tuple[int, ...]
+    stages: tuple[SessionStages, ...]
+    errors: tuple[worker_pb2.ItemError, ...]
+
+
+async def _served(plane: ControlPlane, namespace: str, hello: session_pb2.Hello) -> _Served:
+    """Looks up the stages that Hello names; entries that cannot be served become errors, unless none is left."""
     routes: set[int] = set()
-    errors = []
+    accepted, errors = [], []
     for stages in hello.stages:
         workflow = None
         if _NAME.fullmatch(stages.workflow_name) and stages.workflow_version >= 1:
@@ -179,13 +195,15 @@ async def _routes(
             )
         try:
             current_grant().check_workflow(namespace, stages.workflow_name)
-            routes.update(list(_routes_of(stages, workflow)))
+            routes.update(_routes_of(stages, workflow, hello.labels))
+            ids = tuple(stages.stage_ids)
+            accepted.append(SessionStages(stages.workflow_name, stages.workflow_version, ids))
         except BadItemError as error:
             errors.append(worker_pb2.ItemError(frame_sequence=1, item_index=0, error=error.detail))
         except RefusedError as refused:
             detail = error_detail(refused.refusal)
             errors.append(worker_pb2.ItemError(frame_sequence=1, item_index=0, error=detail))
-    if not routes:
+    if not accepted:
         detail = (
             errors[0].error
             if errors
@@ -195,10 +213,12 @@ async def _routes(
             )
         )
         raise HelloRefusedError(session_pb2.DISCONNECT_REASON_HELLO_REFUSED, detail)
-    return tuple(sorted(routes)), tuple(errors)
+    return _Served(tuple(sorted(routes)), tuple(accepted), tuple(errors))
 
 
-def _routes_of(stages: session_pb2.WorkerStages, workflow: RegisteredWorkflow | None) -> Iterator[int]:
+def _routes_of(
+    stages: session_pb2.WorkerStages, workflow: RegisteredWorkflow | None, labels: Mapping[str, str]
+) -> tuple[int, ...]:
     name, version = cut(stages.workflow_name, limits.NAME_LENGTH_MAX), stages.workflow_version
     facts = {"workflow_name": name, "workflow_version": str(version)}
     if workflow is None:
@@ -208,17 +228,22 @@ def _routes_of(stages: session_pb2.WorkerStages, workflow: RegisteredWorkflow | 
         message = f"The worker's workflow {name!r} is not version {version}: the digests differ."
         raise BadItemError(Reason.ERROR_REASON_INVALID_FIELD, message, {"field": "workflow_digest"} | facts)
     known = workflow.definition.number_by_id
-    for stage_id in stages.stage_ids or known:
+    for stage_id in stages.stage_ids:
         if stage_id not in known:
             told = cut(stage_id, limits.NAME_LENGTH_MAX)
             message = f"Workflow {name!r} version {version} has no stage {told!r}."
             facts |= {"stage_id": told, "valid_stage_ids": some_ids(known)}
             raise BadItemError(Reason.ERROR_REASON_STAGE_NOT_FOUND, message, facts)
-        yield workflow.route_ids[known[stage_id] - 1]
+    return served_routes(workflow, labels, stages.stage_ids)
 
 
 async def _begin(
-    plane: ControlPlane, namespace: str, hello: session_pb2.Hello, server_id: str, lasts: timedelta
+    plane: ControlPlane,
+    namespace: str,
+    hello: session_pb2.Hello,
+    stages: tuple[SessionStages, ...],
+    server_id: str,
+    lasts: timedelta,
 ) -> tuple[UUID, bool]:
     """Resumes the session that Hello names, or opens a new one."""
     now, sessions = plane.ports.clock.now(), plane.ports.sessions
@@ -227,7 +252,7 @@ async def _begin(
         return earlier, True
     session_id = plane.ports.ids.new_id()
     times = (now, now + lasts)
-    await sessions.open(_row(session_id, namespace, server_id, hello, times))
+    await sessions.open(_row(session_id, namespace, server_id, hello, stages, times))
     return session_id, False
 
 
@@ -236,6 +261,7 @@ def _row(
     namespace: str,
     server_id: str,
     hello: session_pb2.Hello,
+    stages: tuple[SessionStages, ...],
     times: tuple[datetime, datetime],
 ) -> SessionRow:
     """The row of a new session; ``times`` are its begin and its end."""
@@ -252,15 +278,8 @@ def _row(
         ),
         connected_at=times[0],
         expires_at=times[1],
-        labels={
-            cut(key, limits.LABEL_KEY_LENGTH_MAX): cut(value, limits.LABEL_VALUE_LENGTH_MAX)
-            for key, value in hello.labels.items()
-        },
-        stages=tuple(
-            SessionStages(each.workflow_name, each.workflow_version, tuple(each.stage_ids))
-            for each in hello.stages
-            if _NAME.fullmatch(each.workflow_name)
-        ),
+        labels=dict(hello.labels),
+        stages=stages,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -9,8 +10,8 @@ from msgspec.structs import replace
 from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.commands import LeaseName
 from stageline_engine.errors import ConcurrentChangeError
-from stageline_engine.model.session import SessionRow
-from stageline_engine.ports import HeldLease
+from stageline_engine.model.session import SessionRow, WorkerKind
+from stageline_engine.ports import Disconnect, HeldLease
 
 
 class MemorySessionStore:
@@ -38,7 +39,14 @@ class MemorySessionStore:
         def bound(session: SessionRow) -> SessionRow | None:
             if session.namespace != namespace:
                 return None
-            return replace(session, server_id=server_id, connected_at=now, expires_at=expires_at)
+            return replace(
+                session,
+                server_id=server_id,
+                connected_at=now,
+                expires_at=expires_at,
+                disconnect_reason="",
+                disconnected_at=None,
+            )
 
         return await self._change(session_id, bound)
 
@@ -78,6 +86,17 @@ class MemorySessionStore:
 
         return await self._change(session_id, ended)
 
+    async def disconnected(self, server_id: str, ended: Sequence[Disconnect]) -> None:
+        """Notes why streams ended."""
+        for session_id, reason, at in ended:
+
+            def noted(session: SessionRow, reason: str = reason, at: datetime = at) -> SessionRow | None:
+                if session.server_id != server_id:
+                    return None
+                return replace(session, disconnect_reason=reason, disconnected_at=at)
+
+            await self._change(session_id, noted)
+
     async def _change(self, session_id: UUID, change: Callable[[SessionRow], SessionRow | None]) -> bool:
         """Replaces a living session under its lock, unless ``change`` has nothing to give."""
         key, owner = ("session", session_id), object()
@@ -114,3 +133,15 @@ class MemorySessionStore:
             if session.namespace == namespace and (include_ended or session.ended_at is None)
         ]
         return sorted(found, key=lambda session: session.id, reverse=True)[:limit]
+
+    async def kinds(self, namespace: str) -> Sequence[WorkerKind]:
+        """Returns what the living sessions of a namespace can run, those that say the same together."""
+        alike: dict[tuple[Any, ...], list[SessionRow]] = {}
+        for session in self._state.sessions.values():
+            if session.namespace == namespace and session.ended_at is None:
+                said = (session.stages, tuple(sorted(session.labels.items())))
+                alike.setdefault(said, []).append(session)
+        return [
+            WorkerKind(stages, dict(labels), len(found), sum(session.slots for session in found))
+            for (stages, labels), found in alike.items()
+        ]

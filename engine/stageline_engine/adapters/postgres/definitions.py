@@ -26,6 +26,7 @@ _STAGE_VALUES = (
     "config_schema",
     "default_config",
     "accepts_any_input",
+    "required_labels",
 )
 
 

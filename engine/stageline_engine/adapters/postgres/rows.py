@@ -161,9 +161,14 @@ def usage_sum(values: Values, dimensions: int) -> UsageSum:
 
 def session_row(values: Values) -> SessionRow:
     """Makes a session of the columns of ``SESSIONS``."""
-    *fields, stages = values
-    named = tuple(SessionStages(name, version, tuple(ids)) for name, version, ids in orjson.loads(stages))
-    return replace(SessionRow(*fields), stages=named)
+    *fields, stages, reason, at = values
+    row = SessionRow(*fields)
+    return replace(row, stages=session_stages(stages), disconnect_reason=reason, disconnected_at=at)
+
+
+def session_stages(stored: Any) -> tuple[SessionStages, ...]:
+    """Makes what a worker can run of its stored JSON."""
+    return tuple(SessionStages(name, version, tuple(ids)) for name, version, ids in orjson.loads(stored))
 
 
 def access_token(values: Values) -> AccessToken:

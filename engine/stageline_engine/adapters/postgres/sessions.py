@@ -13,8 +13,8 @@ from stageline_engine.adapters.postgres.statements import sessions as statements
 from stageline_engine.adapters.postgres.statements.changes import arrays_of
 from stageline_engine.adapters.postgres.statements.columns import SESSIONS
 from stageline_engine.commands import LeaseName
-from stageline_engine.model.session import SessionRow
-from stageline_engine.ports import HeldLease
+from stageline_engine.model.session import SessionRow, WorkerKind
+from stageline_engine.ports import Disconnect, HeldLease
 
 
 class PostgresSessions:
@@ -60,6 +60,11 @@ class PostgresSessions:
         """Ends a living session of this server that holds nothing any more."""
         return bool(await self._database.run(statements.END_SESSION, (session_id, server_id, now, reason)))
 
+    async def disconnected(self, server_id: str, ended: Sequence[Disconnect]) -> None:
+        """Notes why streams ended."""
+        given = arrays_of(("uuid", "text", "timestamptz"), list(ended))
+        await self._database.run(statements.NOTE_DISCONNECTS, [server_id, *given])
+
     async def held_leases(self, session_id: UUID) -> Sequence[HeldLease]:
         """Returns the leases of the jobs that the session holds."""
         found = await self._database.run(statements.HELD_LEASES, (session_id,))
@@ -71,3 +76,8 @@ class PostgresSessions:
         return [
             rows.session_row(values) for values in await self._database.run(statements.LIST_SESSIONS, given)
         ]
+
+    async def kinds(self, namespace: str) -> Sequence[WorkerKind]:
+        """Returns what the living sessions of a namespace can run, those that say the same together."""
+        found = await self._database.run(statements.WORKER_KINDS, (namespace,))
+        return [WorkerKind(rows.session_stages(stages), labels, *counts) for stages, labels, *counts in found]

@@ -373,6 +373,8 @@ sessions = Table(
     time_column("ended_at", nullable=True),
     Column("end_reason", Text, nullable=False),
     Column("stages", JSON, nullable=False, server_default=text("'[]'")),
+    Column("disconnect_reason", Text, nullable=False, server_default=text("''")),
+    time_column("disconnected_at", nullable=True),
     postgresql_with=_UPDATED_OFTEN,
 )
 Index("ix_sessions_newest", sessions.c.namespace, sessions.c.id.desc())

@@ -34,6 +34,7 @@ class RegistryConformance(Conformance):
             timeouts=StageTimeouts(
                 timedelta(seconds=1), timedelta(microseconds=1_500_000), timedelta(days=400)
             ),
+            required_labels={"gpu": "a100", "zone": "Ü"},
         )
         definition = workflow(
             "kept",

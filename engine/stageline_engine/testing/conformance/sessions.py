@@ -6,7 +6,8 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from stageline_engine.limits import SESSION_TIMEOUT
-from stageline_engine.model.session import SessionRow, SessionStages
+from stageline_engine.model.session import SessionRow, SessionStages, WorkerKind
+from stageline_engine.ports import Disconnect
 from stageline_engine.records import ChangeSet
 from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.expectations import waits_until_released
@@ -143,3 +144,36 @@ class SessionConformance(Conformance):
             for limit, expected in ((1, [living]), (2, [ended, living])):
                 async with scene.backend.persistence.begin() as work:
                     assert list(await work.expire_sessions(now, limit)) == expected
+
+    async def test_the_end_of_a_stream_is_noted_until_the_session_has_another(self) -> None:
+        async with self.scene() as scene:
+            sessions, now = scene.backend.sessions, scene.clock.now()
+            lost, moved, ended = [await scene.open_session() for _ in range(3)]
+            assert await sessions.resume(moved, "default", "server-2", now, now + SESSION_TIMEOUT)
+            assert await sessions.end(ended, SERVER, now, "DRAINED")
+            notes = [Disconnect(each, "CONNECTION_LOST", now) for each in (lost, moved, ended)]
+            await sessions.disconnected(SERVER, notes)
+            noted = await find(scene, lost)
+            assert (noted.disconnect_reason, noted.disconnected_at) == ("CONNECTION_LOST", now)
+            assert {(await find(scene, each)).disconnect_reason for each in (moved, ended)} == {""}
+            assert await sessions.resume(lost, "default", SERVER, now, now + SESSION_TIMEOUT)
+            back = await find(scene, lost)
+            assert (back.disconnect_reason, back.disconnected_at) == ("", None)
+
+    async def test_living_sessions_that_say_the_same_are_counted_together(self) -> None:
+        async with self.scene() as scene:
+            stages, gpu = (
+                (SessionStages("flow", 1, ("a",)), SessionStages("other", 2)),
+                {"gpu": "a100", "zone": "eu"},
+            )
+            for slots in (2, 3):
+                await scene.open_session(slots=slots, stages=stages, labels=gpu)
+            plain = await scene.open_session(slots=4, stages=stages)
+            await scene.within("another").open_session(slots=5, stages=stages)
+            ended = await scene.open_session(slots=6)
+            assert await scene.backend.sessions.end(ended, SERVER, scene.clock.now(), "DRAINED")
+            kinds = sorted(await scene.backend.sessions.kinds("default"), key=lambda kind: kind.sessions)
+            assert kinds == [WorkerKind(stages, {}, 1, 4), WorkerKind(stages, gpu, 2, 5)]
+            assert await scene.backend.sessions.end(plain, SERVER, scene.clock.now(), "DRAINED")
+            assert [kind.slots for kind in await scene.backend.sessions.kinds("default")] == [5]
+            assert list(await scene.backend.sessions.kinds("nobody")) == []

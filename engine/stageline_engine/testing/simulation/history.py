@@ -9,11 +9,12 @@ from uuid import UUID
 import orjson
 
 from stageline_engine import commands
-from stageline_engine.commands import Completed, Disposition, JobOffer, Outcome, Returned
+from stageline_engine.commands import Completed, Disposition, JobOffer, LeaseDemand, Outcome, Returned
 from stageline_engine.events import Annotation
 from stageline_engine.limits import LEASE_DURATION, PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.job import JobState
+from stageline_engine.model.labels import labels_satisfy
 from stageline_engine.model.run import RunState
 from stageline_engine.model.session import NO_SERVER, SessionRow
 from stageline_engine.ports import ALL_STAGES, AnnotationFilter, HeldLease, LoadedRun, RunFilter
@@ -23,7 +24,7 @@ from stageline_engine.testing.simulation.choices import Choices
 from stageline_engine.testing.simulation.ledger import Ledger
 from stageline_engine.testing.simulation.moves import Move
 from stageline_engine.testing.simulation.spending import Spending, bar_cost
-from stageline_engine.testing.simulation.workflows import NAMESPACES
+from stageline_engine.testing.simulation.workflows import LABELS, NAMESPACES
 from stageline_engine.testing.simulation.world import KnownRun, Send, World, send_flush, send_one
 
 ROUNDS_MAX = 60
@@ -67,6 +68,7 @@ class History:
         self.at_once = False
         self.checks = 0
         self._namespaces: dict[UUID, str] = {}
+        self._labels: dict[UUID, Mapping[str, str]] = {}
         self._serial = 0
         self._seen: dict[UUID, LoadedRun] = {}
         self._epochs: dict[tuple[UUID, int], int] = {}
@@ -101,10 +103,11 @@ class History:
         """A remark that nobody is told of."""
         return Annotation(annotation_id, f"key.{annotation_id}", "1")
 
-    async def open_session(self, namespace: str) -> UUID:
+    async def open_session(self, namespace: str, labels: Mapping[str, str] = LABELS) -> UUID:
         """A worker connects."""
-        session_id = await self.world.same(lambda scene: scene.open_session(), namespace)
+        session_id = await self.world.same(lambda scene: scene.open_session(labels=labels), namespace)
         self.sessions.append(session_id)
+        self._labels[session_id] = labels
         self._namespaces[session_id] = namespace
         return session_id
 
@@ -139,10 +142,10 @@ class History:
     def lease(self, session_id: UUID, slots: int) -> Move:
         """Leases to a session. Offers whose answer was lost are found among its leases and given back."""
         namespace = self._namespaces[session_id]
-        workflows = self.world.workflows_of(namespace)
+        workflows, labels = self.world.workflows_of(namespace), self._labels[session_id]
 
         async def send(scene: Scene) -> Sequence[JobOffer]:
-            return await scene.lease(session_id, *workflows, slots=slots)
+            return await scene.lease(session_id, *workflows, slots=slots, labels=labels)
 
         async def learn(offers: Sequence[JobOffer]) -> None:
             assert len(offers) <= slots
@@ -165,6 +168,10 @@ class History:
         slots = choose.number(0, 3)
         return [(session_id, slots) for session_id in self.sessions[-2:] if slots]
 
+    def _demand(self, scene: Scene, session_id: UUID, slots: int) -> LeaseDemand:
+        workflows = self.world.workflows_of(self._namespaces[session_id])
+        return scene.demand(session_id, *workflows, slots=slots, labels=self._labels[session_id])
+
     def report(
         self,
         reports: Sequence[tuple[JobOffer, Outcome]],
@@ -174,10 +181,7 @@ class History:
         """Reports in one batch, the first with new AI calls; what it makes ready is handed to sessions that have slots."""
 
         async def send(scene: Scene) -> Any:
-            wanted = [
-                scene.demand(session_id, *self.world.workflows_of(self._namespaces[session_id]), slots=slots)
-                for session_id, slots in demands
-            ]
+            wanted = [self._demand(scene, session_id, slots) for session_id, slots in demands]
             dispatched = await scene.report_many(*reports, demands=wanted, ai_calls=calls)
             return list(dispatched.results), dispatched.effects
 
@@ -234,8 +238,16 @@ class History:
         for offer in offers:
             assert self._namespaces[offer.lease.session_id] == offer.namespace  # I10
             assert self.runs[offer.lease.run_id].namespace == offer.namespace
+            self._check_labels(offer)
             self.ledger.offered(offer)
         self.offers += offers
+
+    def _check_labels(self, offer: JobOffer) -> None:
+        """A stage is given only to workers with the labels that it requires; whoever runs it in process is not asked."""
+        definition = self.world.workflows[self.runs[offer.lease.run_id]].definition
+        stage = definition.stages[definition.number_by_id[offer.stage_id] - 1]
+        labels = self._labels.get(offer.lease.session_id, stage.required_labels)
+        assert labels_satisfy(labels, stage.required_labels)
 
     def take_of_own_process(self, offer: JobOffer) -> None:
         """Takes in a job that a kernel leased to a session of its own."""

@@ -190,22 +190,26 @@ class ListWorkersRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INCLUDE_ENDED_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace. Empty means "default"."""
     page_size: _builtins.int
     """Most workers in the page. 0 means 50; at most 1,000, more is refused."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Empty means the first page."""
+    include_ended: _builtins.bool
+    """Sessions that have ended as well: those of the last seven days, and why they did. Otherwise live ones only."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        include_ended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_ended", b"include_ended", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,6 +279,9 @@ class WorkerInfo(_message.Message):
     LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     SERVER_ID_FIELD_NUMBER: _builtins.int
+    DISCONNECT_REASON_FIELD_NUMBER: _builtins.int
+    DISCONNECT_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Id of the session."""
     slots: _builtins.int
@@ -284,7 +291,9 @@ class WorkerInfo(_message.Message):
     draining: _builtins.bool
     """True when it takes nothing new."""
     server_id: _builtins.str
-    """The server that has its stream. Empty while it is between streams."""
+    """The server that has its stream, or had it last."""
+    disconnect_reason: _session_pb2.DisconnectReason.ValueType
+    """Why its last stream ended. UNSPECIFIED while it has one."""
     @_builtins.property
     def identity(self) -> _session_pb2.WorkerIdentity:
         """Who it is."""
@@ -305,6 +314,14 @@ class WorkerInfo(_message.Message):
     def last_seen_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last heard of."""
 
+    @_builtins.property
+    def disconnect_time(self) -> _timestamp_pb2.Timestamp:
+        """When its last stream ended. Unset while it has one."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the session ended, by a drain or since nothing was heard of it. Unset for a live one."""
+
     def __init__(
         self,
         *,
@@ -318,10 +335,13 @@ class WorkerInfo(_message.Message):
         last_seen_time: _timestamp_pb2.Timestamp | None = ...,
         draining: _builtins.bool = ...,
         server_id: _builtins.str = ...,
+        disconnect_reason: _session_pb2.DisconnectReason.ValueType = ...,
+        disconnect_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "identity", b"identity", "last_seen_time", b"last_seen_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "disconnect_time", b"disconnect_time", "end_time", b"end_time", "identity", b"identity", "last_seen_time", b"last_seen_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "draining", b"draining", "held_jobs", b"held_jobs", "identity", b"identity", "labels", b"labels", "last_seen_time", b"last_seen_time", "server_id", b"server_id", "session_id", b"session_id", "slots", b"slots", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "disconnect_reason", b"disconnect_reason", "disconnect_time", b"disconnect_time", "draining", b"draining", "end_time", b"end_time", "held_jobs", b"held_jobs", "identity", b"identity", "labels", b"labels", "last_seen_time", b"last_seen_time", "server_id", b"server_id", "session_id", b"session_id", "slots", b"slots", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -181,6 +181,26 @@ class StageDefinition(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RequiredLabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
@@ -193,6 +213,7 @@ class StageDefinition(_message.Message):
     RETRY_POLICY_FIELD_NUMBER: _builtins.int
     TIMEOUTS_FIELD_NUMBER: _builtins.int
     ACCEPTS_ANY_INPUT_FIELD_NUMBER: _builtins.int
+    REQUIRED_LABELS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique in the workflow: 1 to 128 characters, `[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?`."""
     name: _builtins.str
@@ -232,6 +253,12 @@ class StageDefinition(_message.Message):
     def timeouts(self) -> Global___StageTimeouts:
         """How long things may take. Unset: every default of StageTimeouts."""
 
+    @_builtins.property
+    def required_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Labels that a worker must have to be given the stage's jobs (Hello.labels): each key, with this very value. Empty: any
+        worker that has the stage. At most 64 (`Limits.labels_max`); keys 1 to 63 characters, values at most 255.
+        """
+
     def __init__(
         self,
         *,
@@ -247,10 +274,11 @@ class StageDefinition(_message.Message):
         retry_policy: Global___RetryPolicy | None = ...,
         timeouts: Global___StageTimeouts | None = ...,
         accepts_any_input: _builtins.bool = ...,
+        required_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry_policy", b"retry_policy", "timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepts_any_input", b"accepts_any_input", "config_schema", b"config_schema", "default_config", b"default_config", "dependencies", b"dependencies", "description", b"description", "id", b"id", "input_schema", b"input_schema", "mode", b"mode", "name", b"name", "output_schema", b"output_schema", "retry_policy", b"retry_policy", "timeouts", b"timeouts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepts_any_input", b"accepts_any_input", "config_schema", b"config_schema", "default_config", b"default_config", "dependencies", b"dependencies", "description", b"description", "id", b"id", "input_schema", b"input_schema", "mode", b"mode", "name", b"name", "output_schema", b"output_schema", "required_labels", b"required_labels", "retry_policy", b"retry_policy", "timeouts", b"timeouts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -140,9 +140,9 @@ class _WaitingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Waiting
     WAITING_REASON_EARLIER_GROUP: _WaitingReason.ValueType  # 1
     """A group before it is not complete."""
     WAITING_REASON_NO_WORKER: _WaitingReason.ValueType  # 2
-    """No worker that has this stage of this version is connected."""
+    """No worker that has this stage of this version, and its required labels, is connected."""
     WAITING_REASON_NO_FREE_SLOT: _WaitingReason.ValueType  # 3
-    """Workers that have it are connected, and all their slots are taken."""
+    """Workers that have it are connected, and none has taken it yet: their slots are taken, or they are draining."""
     WAITING_REASON_RETRY_BACKOFF: _WaitingReason.ValueType  # 4
     """The backoff before its next attempt."""
     WAITING_REASON_NEXT_CHECK: _WaitingReason.ValueType  # 5
@@ -158,9 +158,9 @@ WAITING_REASON_UNSPECIFIED: WaitingReason.ValueType  # 0
 WAITING_REASON_EARLIER_GROUP: WaitingReason.ValueType  # 1
 """A group before it is not complete."""
 WAITING_REASON_NO_WORKER: WaitingReason.ValueType  # 2
-"""No worker that has this stage of this version is connected."""
+"""No worker that has this stage of this version, and its required labels, is connected."""
 WAITING_REASON_NO_FREE_SLOT: WaitingReason.ValueType  # 3
-"""Workers that have it are connected, and all their slots are taken."""
+"""Workers that have it are connected, and none has taken it yet: their slots are taken, or they are draining."""
 WAITING_REASON_RETRY_BACKOFF: WaitingReason.ValueType  # 4
 """The backoff before its next attempt."""
 WAITING_REASON_NEXT_CHECK: WaitingReason.ValueType  # 5
@@ -402,6 +402,7 @@ class StageExecution(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     ACTIVE_DURATION_FIELD_NUMBER: _builtins.int
+    WAITING_DETAIL_FIELD_NUMBER: _builtins.int
     stage_id: _builtins.str
     """Id of the stage in the definition."""
     name: _builtins.str
@@ -422,6 +423,8 @@ class StageExecution(_message.Message):
     """What it waits for, while it is PENDING or SUSPENDED. UNSPECIFIED else."""
     worker: _builtins.str
     """Identity of the worker that holds it, or held it last, such as "extractor@host-7:4711"."""
+    waiting_detail: _builtins.str
+    """More about `waiting_reason`, for people, such as which stage, version and labels no worker has. May be empty."""
     @_builtins.property
     def ready_time(self) -> _timestamp_pb2.Timestamp:
         """When it became ready to be taken by a worker. Unset before."""
@@ -480,10 +483,11 @@ class StageExecution(_message.Message):
         worker: _builtins.str = ...,
         progress: Global___StageProgress | None = ...,
         active_duration: _duration_pb2.Duration | None = ...,
+        waiting_detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "attempt", b"attempt", "deliveries", b"deliveries", "end_time", b"end_time", "error", b"error", "generation", b"generation", "group_number", b"group_number", "metrics", b"metrics", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "stage_id", b"stage_id", "start_time", b"start_time", "state", b"state", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "attempt", b"attempt", "deliveries", b"deliveries", "end_time", b"end_time", "error", b"error", "generation", b"generation", "group_number", b"group_number", "metrics", b"metrics", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "stage_id", b"stage_id", "start_time", b"start_time", "state", b"state", "waiting_detail", b"waiting_detail", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,6 +95,10 @@ class _DisconnectReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disc
     """A fault of the server."""
     DISCONNECT_REASON_HELLO_REFUSED: _DisconnectReason.ValueType  # 10
     """Hello was refused: an unknown namespace, bad slots, no stage that could be served."""
+    DISCONNECT_REASON_CONNECTION_LOST: _DisconnectReason.ValueType  # 11
+    """The connection broke, or the worker's process ended without a word. Never sent: nobody is there to hear it."""
+    DISCONNECT_REASON_SLOW_READER: _DisconnectReason.ValueType  # 12
+    """The worker did not read, and what waited for it had grown over the server's limit."""
 
 class DisconnectReason(_DisconnectReason, metaclass=_DisconnectReasonEnumTypeWrapper):
     """DisconnectReason is the closed list of why a stream ends."""
@@ -121,6 +125,10 @@ DISCONNECT_REASON_INTERNAL: DisconnectReason.ValueType  # 9
 """A fault of the server."""
 DISCONNECT_REASON_HELLO_REFUSED: DisconnectReason.ValueType  # 10
 """Hello was refused: an unknown namespace, bad slots, no stage that could be served."""
+DISCONNECT_REASON_CONNECTION_LOST: DisconnectReason.ValueType  # 11
+"""The connection broke, or the worker's process ended without a word. Never sent: nobody is there to hear it."""
+DISCONNECT_REASON_SLOW_READER: DisconnectReason.ValueType  # 12
+"""The worker did not read, and what waited for it had grown over the server's limit."""
 Global___DisconnectReason: _TypeAlias = DisconnectReason  # noqa: Y015
 
 @_typing.final
@@ -184,7 +192,9 @@ class Hello(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Labels, for people and for queries. At most 64; keys 1 to 63 characters of `[a-zA-Z0-9._/-]`, values at most 255."""
+        """Labels, for people and for routing: stages that require labels are offered only to workers that have them
+        (StageDefinition.required_labels). At most 64; keys 1 to 63 characters, values at most 255.
+        """
 
     @_builtins.property
     def held_leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldLease]:

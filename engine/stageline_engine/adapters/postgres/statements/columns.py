@@ -391,5 +391,7 @@ SESSIONS = RowShape(
         Column("ended_at", "timestamptz"),
         Column("end_reason", "text"),
         Column("stages", "json", get=_stages),
+        Column("disconnect_reason", "text"),
+        Column("disconnected_at", "timestamptz"),
     ),
 )

@@ -9,7 +9,8 @@ OPEN_SESSION = insert_rows(SESSIONS)
 """Stores a new session."""
 
 RESUME_SESSION = b"""
-    UPDATE sessions SET server_id = $3, connected_at = $4, expires_at = $5
+    UPDATE sessions
+    SET server_id = $3, connected_at = $4, expires_at = $5, disconnect_reason = '', disconnected_at = NULL
     WHERE id = $1 AND namespace = $2 AND ended_at IS NULL
     RETURNING 1"""
 """Binds a living session to a new stream."""
@@ -41,6 +42,12 @@ END_SESSION = b"""
       AND NOT EXISTS (SELECT FROM jobs WHERE jobs.state = 'LEASED' AND jobs.session_id = sessions.id)
     RETURNING 1"""
 """Ends a living session that holds nothing."""
+
+NOTE_DISCONNECTS = b"""
+    UPDATE sessions SET disconnect_reason = stream.reason, disconnected_at = stream.at
+    FROM unnest($2::uuid[], $3::text[], $4::timestamptz[]) AS stream (session_id, reason, at)
+    WHERE sessions.id = stream.session_id AND server_id = $1 AND ended_at IS NULL"""
+"""Notes why streams of one server ended."""
 
 EXPIRE_SESSIONS = b"""
     WITH due AS (
@@ -90,3 +97,9 @@ LIST_SESSIONS = f"""
     ORDER BY id DESC
     LIMIT $3""".encode()
 """Reads sessions of a namespace, the newest first."""
+
+WORKER_KINDS = b"""
+    SELECT min(stages::text)::json, labels, count(*)::integer, sum(slots)::bigint FROM sessions
+    WHERE namespace = $1 AND ended_at IS NULL
+    GROUP BY stages::text, labels"""
+"""Reads what the living sessions of a namespace can run, those that say the same together."""

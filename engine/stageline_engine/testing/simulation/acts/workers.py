@@ -18,6 +18,13 @@ async def open_session(history: History, choose: Choices) -> None:
     await history.open_session(choose.one_of(NAMESPACES))
 
 
+@act()
+async def open_unlabelled_session(history: History, choose: Choices) -> None:
+    """A worker connects that has too few labels: it must never be given what requires more."""
+    labels = choose.one_of([{}, {"gpu": "a100"}, {"gpu": "l4", "zone": "eu"}])
+    await history.open_session(choose.one_of(NAMESPACES), labels)
+
+
 @act(weight=3)
 async def renew_all(history: History, choose: Choices) -> None:
     """All workers are heard of."""

@@ -361,7 +361,9 @@ type ListWorkersRequest struct {
 	// Most workers in the page. 0 means 50; at most 1,000, more is refused.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before. Empty means the first page.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Sessions that have ended as well: those of the last seven days, and why they did. Otherwise live ones only.
+	IncludeEnded  bool `protobuf:"varint,4,opt,name=include_ended,json=includeEnded,proto3" json:"include_ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -415,6 +417,13 @@ func (x *ListWorkersRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListWorkersRequest) GetIncludeEnded() bool {
+	if x != nil {
+		return x.IncludeEnded
+	}
+	return false
 }
 
 // ListWorkersResponse is one page.
@@ -493,8 +502,14 @@ type WorkerInfo struct {
 	LastSeenTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
 	// True when it takes nothing new.
 	Draining bool `protobuf:"varint,9,opt,name=draining,proto3" json:"draining,omitempty"`
-	// The server that has its stream. Empty while it is between streams.
-	ServerId      string `protobuf:"bytes,10,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
+	// The server that has its stream, or had it last.
+	ServerId string `protobuf:"bytes,10,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
+	// Why its last stream ended. UNSPECIFIED while it has one.
+	DisconnectReason DisconnectReason `protobuf:"varint,11,opt,name=disconnect_reason,json=disconnectReason,proto3,enum=stageline.v1.DisconnectReason" json:"disconnect_reason,omitempty"`
+	// When its last stream ended. Unset while it has one.
+	DisconnectTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=disconnect_time,json=disconnectTime,proto3" json:"disconnect_time,omitempty"`
+	// When the session ended, by a drain or since nothing was heard of it. Unset for a live one.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +612,27 @@ func (x *WorkerInfo) GetServerId() string {
 		return x.ServerId
 	}
 	return ""
+}
+
+func (x *WorkerInfo) GetDisconnectReason() DisconnectReason {
+	if x != nil {
+		return x.DisconnectReason
+	}
+	return DisconnectReason_DISCONNECT_REASON_UNSPECIFIED
+}
+
+func (x *WorkerInfo) GetDisconnectTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DisconnectTime
+	}
+	return nil
+}
+
+func (x *WorkerInfo) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
 }
 
 // GetStatsRequest names a namespace.
@@ -794,15 +830,16 @@ const file_stageline_v1_admin_service_proto_rawDesc = "" +
 	"\x11started_run_count\x18\b \x01(\x05R\x0fstartedRunCount\x12(\n" +
 	"\x10purged_run_count\x18\t \x01(\x05R\x0epurgedRunCount\x12.\n" +
 	"\x13purged_record_count\x18\n" +
-	" \x01(\x05R\x11purgedRecordCount\"n\n" +
+	" \x01(\x05R\x11purgedRecordCount\"\x93\x01\n" +
 	"\x12ListWorkersRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"q\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12#\n" +
+	"\rinclude_ended\x18\x04 \x01(\bR\fincludeEnded\"q\n" +
 	"\x13ListWorkersResponse\x122\n" +
 	"\aworkers\x18\x01 \x03(\v2\x18.stageline.v1.WorkerInfoR\aworkers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xff\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc8\x05\n" +
 	"\n" +
 	"WorkerInfo\x12\x1d\n" +
 	"\n" +
@@ -816,7 +853,10 @@ const file_stageline_v1_admin_service_proto_rawDesc = "" +
 	"\x0elast_seen_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12\x1a\n" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x12\x1b\n" +
 	"\tserver_id\x18\n" +
-	" \x01(\tR\bserverId\x1a9\n" +
+	" \x01(\tR\bserverId\x12K\n" +
+	"\x11disconnect_reason\x18\v \x01(\x0e2\x1e.stageline.v1.DisconnectReasonR\x10disconnectReason\x12C\n" +
+	"\x0fdisconnect_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x0edisconnectTime\x125\n" +
+	"\bend_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
@@ -875,6 +915,7 @@ var file_stageline_v1_admin_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
 	(*WorkerIdentity)(nil),          // 15: stageline.v1.WorkerIdentity
 	(*WorkerStages)(nil),            // 16: stageline.v1.WorkerStages
+	(DisconnectReason)(0),           // 17: stageline.v1.DisconnectReason
 }
 var file_stageline_v1_admin_service_proto_depIdxs = []int32{
 	11, // 0: stageline.v1.GetServerInfoResponse.capabilities:type_name -> stageline.v1.Capability
@@ -887,21 +928,24 @@ var file_stageline_v1_admin_service_proto_depIdxs = []int32{
 	9,  // 7: stageline.v1.WorkerInfo.labels:type_name -> stageline.v1.WorkerInfo.LabelsEntry
 	14, // 8: stageline.v1.WorkerInfo.connect_time:type_name -> google.protobuf.Timestamp
 	14, // 9: stageline.v1.WorkerInfo.last_seen_time:type_name -> google.protobuf.Timestamp
-	10, // 10: stageline.v1.GetStatsResponse.runs_by_state:type_name -> stageline.v1.GetStatsResponse.RunsByStateEntry
-	13, // 11: stageline.v1.GetStatsResponse.oldest_ready_age:type_name -> google.protobuf.Duration
-	0,  // 12: stageline.v1.AdminService.GetServerInfo:input_type -> stageline.v1.GetServerInfoRequest
-	2,  // 13: stageline.v1.AdminService.MaintenanceTick:input_type -> stageline.v1.MaintenanceTickRequest
-	4,  // 14: stageline.v1.AdminService.ListWorkers:input_type -> stageline.v1.ListWorkersRequest
-	7,  // 15: stageline.v1.AdminService.GetStats:input_type -> stageline.v1.GetStatsRequest
-	1,  // 16: stageline.v1.AdminService.GetServerInfo:output_type -> stageline.v1.GetServerInfoResponse
-	3,  // 17: stageline.v1.AdminService.MaintenanceTick:output_type -> stageline.v1.MaintenanceTickResponse
-	5,  // 18: stageline.v1.AdminService.ListWorkers:output_type -> stageline.v1.ListWorkersResponse
-	8,  // 19: stageline.v1.AdminService.GetStats:output_type -> stageline.v1.GetStatsResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	17, // 10: stageline.v1.WorkerInfo.disconnect_reason:type_name -> stageline.v1.DisconnectReason
+	14, // 11: stageline.v1.WorkerInfo.disconnect_time:type_name -> google.protobuf.Timestamp
+	14, // 12: stageline.v1.WorkerInfo.end_time:type_name -> google.protobuf.Timestamp
+	10, // 13: stageline.v1.GetStatsResponse.runs_by_state:type_name -> stageline.v1.GetStatsResponse.RunsByStateEntry
+	13, // 14: stageline.v1.GetStatsResponse.oldest_ready_age:type_name -> google.protobuf.Duration
+	0,  // 15: stageline.v1.AdminService.GetServerInfo:input_type -> stageline.v1.GetServerInfoRequest
+	2,  // 16: stageline.v1.AdminService.MaintenanceTick:input_type -> stageline.v1.MaintenanceTickRequest
+	4,  // 17: stageline.v1.AdminService.ListWorkers:input_type -> stageline.v1.ListWorkersRequest
+	7,  // 18: stageline.v1.AdminService.GetStats:input_type -> stageline.v1.GetStatsRequest
+	1,  // 19: stageline.v1.AdminService.GetServerInfo:output_type -> stageline.v1.GetServerInfoResponse
+	3,  // 20: stageline.v1.AdminService.MaintenanceTick:output_type -> stageline.v1.MaintenanceTickResponse
+	5,  // 21: stageline.v1.AdminService.ListWorkers:output_type -> stageline.v1.ListWorkersResponse
+	8,  // 22: stageline.v1.AdminService.GetStats:output_type -> stageline.v1.GetStatsResponse
+	19, // [19:23] is the sub-list for method output_type
+	15, // [15:19] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_admin_service_proto_init() }

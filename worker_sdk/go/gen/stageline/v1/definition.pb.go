@@ -345,8 +345,11 @@ type StageDefinition struct {
 	// True: the stage declares no input of its own. Whatever the group before put out is accepted, and the stage gets
 	// an empty object. `input_schema` must then be empty.
 	AcceptsAnyInput bool `protobuf:"varint,12,opt,name=accepts_any_input,json=acceptsAnyInput,proto3" json:"accepts_any_input,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Labels that a worker must have to be given the stage's jobs (Hello.labels): each key, with this very value. Empty: any
+	// worker that has the stage. At most 64 (`Limits.labels_max`); keys 1 to 63 characters, values at most 255.
+	RequiredLabels map[string]string `protobuf:"bytes,13,rep,name=required_labels,json=requiredLabels,proto3" json:"required_labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StageDefinition) Reset() {
@@ -461,6 +464,13 @@ func (x *StageDefinition) GetAcceptsAnyInput() bool {
 		return x.AcceptsAnyInput
 	}
 	return false
+}
+
+func (x *StageDefinition) GetRequiredLabels() map[string]string {
+	if x != nil {
+		return x.RequiredLabels
+	}
+	return nil
 }
 
 // RetryPolicy says when a failed attempt is tried again. The delay before attempt n+1 (n counts from 1) is
@@ -648,7 +658,7 @@ const file_stageline_v1_definition_proto_rawDesc = "" +
 	"runTimeout\"C\n" +
 	"\n" +
 	"StageGroup\x125\n" +
-	"\x06stages\x18\x01 \x03(\v2\x1d.stageline.v1.StageDefinitionR\x06stages\"\xdf\x03\n" +
+	"\x06stages\x18\x01 \x03(\v2\x1d.stageline.v1.StageDefinitionR\x06stages\"\xfe\x04\n" +
 	"\x0fStageDefinition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -662,7 +672,11 @@ const file_stageline_v1_definition_proto_rawDesc = "" +
 	"\fretry_policy\x18\n" +
 	" \x01(\v2\x19.stageline.v1.RetryPolicyR\vretryPolicy\x127\n" +
 	"\btimeouts\x18\v \x01(\v2\x1b.stageline.v1.StageTimeoutsR\btimeouts\x12*\n" +
-	"\x11accepts_any_input\x18\f \x01(\bR\x0facceptsAnyInput\"\xba\x02\n" +
+	"\x11accepts_any_input\x18\f \x01(\bR\x0facceptsAnyInput\x12Z\n" +
+	"\x0frequired_labels\x18\r \x03(\v21.stageline.v1.StageDefinition.RequiredLabelsEntryR\x0erequiredLabels\x1aA\n" +
+	"\x13RequiredLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xba\x02\n" +
 	"\vRetryPolicy\x12!\n" +
 	"\fmax_attempts\x18\x01 \x01(\x05R\vmaxAttempts\x12B\n" +
 	"\x0finitial_backoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0einitialBackoff\x12:\n" +
@@ -695,7 +709,7 @@ func file_stageline_v1_definition_proto_rawDescGZIP() []byte {
 }
 
 var file_stageline_v1_definition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_stageline_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_stageline_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_stageline_v1_definition_proto_goTypes = []any{
 	(StageMode)(0),                // 0: stageline.v1.StageMode
 	(*Workflow)(nil),              // 1: stageline.v1.Workflow
@@ -704,28 +718,30 @@ var file_stageline_v1_definition_proto_goTypes = []any{
 	(*StageDefinition)(nil),       // 4: stageline.v1.StageDefinition
 	(*RetryPolicy)(nil),           // 5: stageline.v1.RetryPolicy
 	(*StageTimeouts)(nil),         // 6: stageline.v1.StageTimeouts
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	nil,                           // 7: stageline.v1.StageDefinition.RequiredLabelsEntry
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
 }
 var file_stageline_v1_definition_proto_depIdxs = []int32{
 	2,  // 0: stageline.v1.Workflow.definition:type_name -> stageline.v1.WorkflowDefinition
-	7,  // 1: stageline.v1.Workflow.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 1: stageline.v1.Workflow.create_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: stageline.v1.WorkflowDefinition.groups:type_name -> stageline.v1.StageGroup
-	8,  // 3: stageline.v1.WorkflowDefinition.run_timeout:type_name -> google.protobuf.Duration
+	9,  // 3: stageline.v1.WorkflowDefinition.run_timeout:type_name -> google.protobuf.Duration
 	4,  // 4: stageline.v1.StageGroup.stages:type_name -> stageline.v1.StageDefinition
 	0,  // 5: stageline.v1.StageDefinition.mode:type_name -> stageline.v1.StageMode
 	5,  // 6: stageline.v1.StageDefinition.retry_policy:type_name -> stageline.v1.RetryPolicy
 	6,  // 7: stageline.v1.StageDefinition.timeouts:type_name -> stageline.v1.StageTimeouts
-	8,  // 8: stageline.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
-	8,  // 9: stageline.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
-	8,  // 10: stageline.v1.StageTimeouts.schedule_to_start:type_name -> google.protobuf.Duration
-	8,  // 11: stageline.v1.StageTimeouts.start_to_close:type_name -> google.protobuf.Duration
-	8,  // 12: stageline.v1.StageTimeouts.heartbeat:type_name -> google.protobuf.Duration
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	7,  // 8: stageline.v1.StageDefinition.required_labels:type_name -> stageline.v1.StageDefinition.RequiredLabelsEntry
+	9,  // 9: stageline.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
+	9,  // 10: stageline.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
+	9,  // 11: stageline.v1.StageTimeouts.schedule_to_start:type_name -> google.protobuf.Duration
+	9,  // 12: stageline.v1.StageTimeouts.start_to_close:type_name -> google.protobuf.Duration
+	9,  // 13: stageline.v1.StageTimeouts.heartbeat:type_name -> google.protobuf.Duration
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_definition_proto_init() }
@@ -740,7 +756,7 @@ func file_stageline_v1_definition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stageline_v1_definition_proto_rawDesc), len(file_stageline_v1_definition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -225,9 +225,9 @@ const (
 	WaitingReason_WAITING_REASON_UNSPECIFIED WaitingReason = 0
 	// A group before it is not complete.
 	WaitingReason_WAITING_REASON_EARLIER_GROUP WaitingReason = 1
-	// No worker that has this stage of this version is connected.
+	// No worker that has this stage of this version, and its required labels, is connected.
 	WaitingReason_WAITING_REASON_NO_WORKER WaitingReason = 2
-	// Workers that have it are connected, and all their slots are taken.
+	// Workers that have it are connected, and none has taken it yet: their slots are taken, or they are draining.
 	WaitingReason_WAITING_REASON_NO_FREE_SLOT WaitingReason = 3
 	// The backoff before its next attempt.
 	WaitingReason_WAITING_REASON_RETRY_BACKOFF WaitingReason = 4
@@ -636,8 +636,10 @@ type StageExecution struct {
 	Progress *StageProgress `protobuf:"bytes,18,opt,name=progress,proto3" json:"progress,omitempty"`
 	// Time that attempts took in this generation, without waiting and suspension.
 	ActiveDuration *durationpb.Duration `protobuf:"bytes,19,opt,name=active_duration,json=activeDuration,proto3" json:"active_duration,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// More about `waiting_reason`, for people, such as which stage, version and labels no worker has. May be empty.
+	WaitingDetail string `protobuf:"bytes,20,opt,name=waiting_detail,json=waitingDetail,proto3" json:"waiting_detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StageExecution) Reset() {
@@ -801,6 +803,13 @@ func (x *StageExecution) GetActiveDuration() *durationpb.Duration {
 		return x.ActiveDuration
 	}
 	return nil
+}
+
+func (x *StageExecution) GetWaitingDetail() string {
+	if x != nil {
+		return x.WaitingDetail
+	}
+	return ""
 }
 
 // StageProgress is what a stage's code said last of how far it is.
@@ -1020,7 +1029,7 @@ const file_stageline_v1_run_proto_rawDesc = "" +
 	"\x0fwasted_cost_usd\x18\x17 \x01(\tR\rwastedCostUsd\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd9\a\n" +
 	"\x0eStageExecution\x12\x19\n" +
 	"\bstage_id\x18\x01 \x01(\tR\astageId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1047,7 +1056,8 @@ const file_stageline_v1_run_proto_rawDesc = "" +
 	"\x11next_attempt_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextAttemptTime\x12\x16\n" +
 	"\x06worker\x18\x11 \x01(\tR\x06worker\x127\n" +
 	"\bprogress\x18\x12 \x01(\v2\x1b.stageline.v1.StageProgressR\bprogress\x12B\n" +
-	"\x0factive_duration\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x0eactiveDuration\x1a:\n" +
+	"\x0factive_duration\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x0eactiveDuration\x12%\n" +
+	"\x0ewaiting_detail\x18\x14 \x01(\tR\rwaitingDetail\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xae\x01\n" +

@@ -153,6 +153,10 @@ const (
 	DisconnectReason_DISCONNECT_REASON_INTERNAL DisconnectReason = 9
 	// Hello was refused: an unknown namespace, bad slots, no stage that could be served.
 	DisconnectReason_DISCONNECT_REASON_HELLO_REFUSED DisconnectReason = 10
+	// The connection broke, or the worker's process ended without a word. Never sent: nobody is there to hear it.
+	DisconnectReason_DISCONNECT_REASON_CONNECTION_LOST DisconnectReason = 11
+	// The worker did not read, and what waited for it had grown over the server's limit.
+	DisconnectReason_DISCONNECT_REASON_SLOW_READER DisconnectReason = 12
 )
 
 // Enum value maps for DisconnectReason.
@@ -169,6 +173,8 @@ var (
 		8:  "DISCONNECT_REASON_STREAM_AGE",
 		9:  "DISCONNECT_REASON_INTERNAL",
 		10: "DISCONNECT_REASON_HELLO_REFUSED",
+		11: "DISCONNECT_REASON_CONNECTION_LOST",
+		12: "DISCONNECT_REASON_SLOW_READER",
 	}
 	DisconnectReason_value = map[string]int32{
 		"DISCONNECT_REASON_UNSPECIFIED":      0,
@@ -182,6 +188,8 @@ var (
 		"DISCONNECT_REASON_STREAM_AGE":       8,
 		"DISCONNECT_REASON_INTERNAL":         9,
 		"DISCONNECT_REASON_HELLO_REFUSED":    10,
+		"DISCONNECT_REASON_CONNECTION_LOST":  11,
+		"DISCONNECT_REASON_SLOW_READER":      12,
 	}
 )
 
@@ -228,7 +236,8 @@ type Hello struct {
 	Slots int32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	// What it can run. At least one; several entries of one workflow with different versions are fine.
 	Stages []*WorkerStages `protobuf:"bytes,6,rep,name=stages,proto3" json:"stages,omitempty"`
-	// Labels, for people and for queries. At most 64; keys 1 to 63 characters of `[a-zA-Z0-9._/-]`, values at most 255.
+	// Labels, for people and for routing: stages that require labels are offered only to workers that have them
+	// (StageDefinition.required_labels). At most 64; keys 1 to 63 characters, values at most 255.
 	Labels map[string]string `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The session to go on with. Empty starts a new one. If the server does not know it (any more), it starts a new one
 	// and judges `held_leases` all the same.
@@ -1030,7 +1039,7 @@ const file_stageline_v1_session_proto_rawDesc = "" +
 	"\x19LEASE_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12LEASE_VERDICT_KEEP\x10\x01\x12\x16\n" +
 	"\x12LEASE_VERDICT_DROP\x10\x02\x12\"\n" +
-	"\x1eLEASE_VERDICT_ALREADY_RECORDED\x10\x03*\x99\x03\n" +
+	"\x1eLEASE_VERDICT_ALREADY_RECORDED\x10\x03*\xe3\x03\n" +
 	"\x10DisconnectReason\x12!\n" +
 	"\x1dDISCONNECT_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19DISCONNECT_REASON_DRAINED\x10\x01\x12%\n" +
@@ -1043,7 +1052,9 @@ const file_stageline_v1_session_proto_rawDesc = "" +
 	"\x1cDISCONNECT_REASON_STREAM_AGE\x10\b\x12\x1e\n" +
 	"\x1aDISCONNECT_REASON_INTERNAL\x10\t\x12#\n" +
 	"\x1fDISCONNECT_REASON_HELLO_REFUSED\x10\n" +
-	"B\x9d\x01\n" +
+	"\x12%\n" +
+	"!DISCONNECT_REASON_CONNECTION_LOST\x10\v\x12!\n" +
+	"\x1dDISCONNECT_REASON_SLOW_READER\x10\fB\x9d\x01\n" +
 	"\x10com.stageline.v1B\fSessionProtoP\x01Z*stageline/sdk/gen/stageline/v1;stagelinev1\xa2\x02\x03SXX\xaa\x02\fStageline.V1\xca\x02\fStageline\\V1\xe2\x02\x18Stageline\\V1\\GPBMetadata\xea\x02\rStageline::V1b\x06proto3"
 
 var (
