@@ -158,6 +158,8 @@ def stage_note(stage: StageInfo) -> str:
         return one_line(
             f"{stage.error.type}: {stage.error.message}" if stage.error.type else stage.error.message
         )
+    if stage.waits_detail:
+        return one_line(f"waits: {stage.waits_detail}")
     if stage.waits_for == "NO_WORKER":
         return "waits: no worker that has it is connected"
     if stage.waits_for and stage.waits_for != "EARLIER_GROUP":

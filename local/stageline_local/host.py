@@ -1,7 +1,7 @@
 """`LocalHost`: workflows and their runs inside this process."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
@@ -20,7 +20,7 @@ AnyWorkflow = BuiltWorkflow[Any, Any]
 
 
 class LocalHost:
-    """Runs workflows in this process, with no server: in memory, or on a PostgreSQL.
+    """Runs workflows in this process, with no server: in memory, or on a PostgreSQL. Its worker has all labels that stages require.
 
     Everything is as with a server: validation, retries, time limits, parallel groups, suspension, cancellation, reruns,
     events, logs. `async def` stages run on the loop that the host is entered on, plain ones in threads; the control plane has
@@ -64,7 +64,11 @@ class LocalHost:
             DefinitionError: There is no workflow, two of one name, or a setting is out of its range.
         """
         self.worker = Worker(
-            *workflows, concurrency=concurrency, namespace=namespace, drain_timeout=drain_timeout
+            *workflows,
+            concurrency=concurrency,
+            namespace=namespace,
+            drain_timeout=drain_timeout,
+            labels=_required_labels(workflows),
         )
         self._plane = HostedPlane(database_url, migrates=migrate, clock=clock)
         self._thread = LoopThread("stageline-local")
@@ -185,6 +189,15 @@ class LocalHost:
             with suppress(asyncio.CancelledError):
                 await self._thread.call(self._plane.stop())
             self._thread.close(_nothing)
+
+
+def _required_labels(workflows: Iterable[AnyWorkflow]) -> dict[str, str]:
+    """Returns what stages require of their workers: the one worker of this process serves them all."""
+    required: dict[str, str] = {}
+    for workflow in workflows:
+        for one in workflow.stages:
+            required |= one.requires
+    return required
 
 
 async def _nothing() -> None:

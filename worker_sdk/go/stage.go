@@ -62,6 +62,11 @@ func (s *Stage) WithDependencies(ids ...string) *Stage {
 	return s.changed(func(definition *pb.StageDefinition) { definition.Dependencies = ids })
 }
 
+// WithRequiredLabels names labels that a worker must have to be given the stage's jobs, each with that very value.
+func (s *Stage) WithRequiredLabels(labels map[string]string) *Stage {
+	return s.changed(func(definition *pb.StageDefinition) { definition.RequiredLabels = labels })
+}
+
 // WithMaxAttempts says how often the stage is tried in all. The default is 3; 1 means no retry.
 func (s *Stage) WithMaxAttempts(count int) *Stage {
 	return s.changed(func(definition *pb.StageDefinition) {

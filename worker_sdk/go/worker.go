@@ -34,7 +34,7 @@ type WorkerOptions struct {
 	Name string
 	// Namespace is the tenant that it works for. Empty means "default".
 	Namespace string
-	// Labels are for people and for queries.
+	// Labels are for people, and for stages that require them.
 	Labels map[string]string
 	// BuildID is the version or commit of your code.
 	BuildID string

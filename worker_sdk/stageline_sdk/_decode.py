@@ -124,6 +124,7 @@ def _registered_stage(message: definition_pb2.StageDefinition, group: int) -> Re
         output_schema=json_object(message.output_schema),
         config_schema=json_object(message.config_schema),
         default_config=json_object(message.default_config),
+        requires=dict(message.required_labels),
     )
 
 
@@ -145,6 +146,7 @@ def _stage(message: run_pb2.StageExecution) -> StageInfo:
         ended_at=_time(message, "end_time", message.end_time),
         active_time=message.active_duration.ToTimedelta(),
         waits_for="" if waits_for == "UNSPECIFIED" else waits_for,
+        waits_detail=message.waiting_detail,
         worker=message.worker,
         progress=progress.fraction if progress.HasField("fraction") else None,
         progress_message=progress.message,

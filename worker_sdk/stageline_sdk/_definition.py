@@ -46,6 +46,7 @@ def _stage_message(stage: Stage[Any, Any, Any]) -> definition_pb2.StageDefinitio
         default_config=json.dumps(stage.default_config).encode(),
         dependencies=stage.dependencies,
         accepts_any_input=stage.accepts_any_input,
+        required_labels=stage.requires,
     )
     if stage.retry is not None:
         message.retry_policy.CopyFrom(_retry_message(stage.retry))

@@ -71,3 +71,8 @@ PROCESS_CANCEL_GRACE: Final = timedelta(seconds=5)
 
 INLINE_PAYLOAD_BYTES_MAX: Final = 128 * 1024
 """A client's value above it is stored apart before its call, as the protocol's default limit of a message says."""
+
+LABELS_MAX: Final = 64
+LABEL_KEY_LENGTH_MAX: Final = 63
+LABEL_VALUE_LENGTH_MAX: Final = 255
+"""Labels of a worker, and those that a stage requires: the sizes users know from Kubernetes. In characters."""

@@ -33,7 +33,7 @@ class SessionProfile:
         namespace: The namespace that it works for.
         identity: Who it is.
         slots: The most jobs that it works on at once.
-        labels: For people and for queries.
+        labels: For people, and for stages that require them.
         stage_ids: The stages that it runs; None for all of its workflows.
     """
 

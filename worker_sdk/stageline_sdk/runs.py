@@ -86,6 +86,7 @@ class StageInfo:
         ended_at: When it reached its last status in this generation.
         active_time: Time that attempts took in this generation, without waiting.
         waits_for: What it waits for, such as NO_WORKER; empty when it does not wait.
+        waits_detail: More about it, for people, such as which stage and labels no worker has; may be empty.
         worker: The worker that holds it, or held it last; may be empty.
         progress: Share done that its code said last, 0 to 1; None when it said none.
         progress_message: What its code said with that.
@@ -107,6 +108,7 @@ class StageInfo:
     ended_at: datetime | None = None
     active_time: timedelta = timedelta(0)
     waits_for: str = ""
+    waits_detail: str = ""
     worker: str = ""
     progress: float | None = None
     progress_message: str = ""
@@ -315,6 +317,7 @@ class RegisteredStage:
         output_schema: See above.
         config_schema: See above.
         default_config: Config values that hold where a run sets none.
+        requires: Labels that a worker must have to be given its jobs.
     """
 
     id: str
@@ -327,6 +330,7 @@ class RegisteredStage:
     output_schema: Mapping[str, Any]
     config_schema: Mapping[str, Any]
     default_config: Mapping[str, Any]
+    requires: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from pydantic import BaseModel, TypeAdapter
 
+from stageline_sdk._labels import checked_labels
 from stageline_sdk._limits import DESCRIPTION_BYTES_MAX, TITLE_LENGTH_MAX
 from stageline_sdk._names import require_stage_id, title_of
 from stageline_sdk._schemas import Schema, adapter_for, default_config_of, default_violations, schema_of
@@ -48,6 +49,7 @@ class Stage(Generic[InputT_contra, OutputT_co, ConfigT_contra]):
         retry: When a failed attempt is tried again; None leaves it to the server's defaults.
         timeouts: How long things may take; None leaves it to the server's defaults.
         executor: Where the function runs: on the worker's event loop, in a thread, or in a process.
+        requires: Labels that a worker must have to be given its jobs.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Stage(Generic[InputT_contra, OutputT_co, ConfigT_contra]):
     retry: RetryPolicy | None = None
     timeouts: StageTimeouts | None = None
     executor: Executor = "loop"
+    requires: Mapping[str, str] = field(default_factory=dict)
     _checks: list[tuple[CheckFunction, Any]] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -204,7 +207,7 @@ class StageDecorator:
         return self._executor or "thread"
 
 
-def stage(
+def stage(  # noqa: PLR0913 - one parameter for each option
     stage_id: str,
     *,
     name: str = "",
@@ -214,6 +217,7 @@ def stage(
     retry: RetryPolicy | None = None,
     timeout: timedelta | StageTimeouts | None = None,
     executor: Literal["thread", "process"] | None = None,
+    requires: Mapping[str, str] | None = None,
 ) -> StageDecorator:
     """Decorate a function to make it a stage. Its annotations are its input, config and output schemas.
 
@@ -234,6 +238,8 @@ def stage(
         executor: Where a plain `def` runs: `thread`, the default, or `process`, for work that keeps a CPU busy; then
             input, config and output cross a process boundary and the function must be at the top of its module.
             An `async def` always runs on the worker's event loop.
+        requires: Labels that a worker must have to be given its jobs, each with that very value, as in
+            `{"gpu": "a100"}`; at most 64. Default: any worker that has the stage gets them.
 
     Raises:
         InvalidStageIdError: The id, or one of the dependencies, breaks the rule for ids.
@@ -252,6 +258,7 @@ def stage(
         "dependencies": _ids_of(stage_id, dependencies),
         "retry": retry,
         "timeouts": StageTimeouts(start_to_close=timeout) if isinstance(timeout, timedelta) else timeout,
+        "requires": checked_labels(requires, f"stage {stage_id!r}"),
     }
     return StageDecorator(require_stage_id(stage_id), options, executor)
 

@@ -18,6 +18,7 @@ from stageline.v1 import session_pb2
 from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
 from stageline_sdk._execute import StageRunner
 from stageline_sdk._job_host import JobHost
+from stageline_sdk._labels import checked_labels
 from stageline_sdk._loop_monitor import LoopMonitor
 from stageline_sdk._once import OneShot, Wanted
 from stageline_sdk._portal import LoopThread
@@ -69,7 +70,7 @@ class Worker:
                 other workers, in whatever language. Default: all of them.
             concurrency: The most jobs that it works on at once, in all kinds together. 1 to 10,000, default 16.
             name: Its name or its deployment's, for people, at most 128 characters. Default: its first workflow's name.
-            labels: For people and for queries, at most 64.
+            labels: What it says of itself, at most 64: for people, and to be given the stages that require them.
             namespace: The tenant that it works for.
             build_id: Version or commit of your code, for people.
             drain_timeout: How long it may take to end: then jobs are stopped and handed back. Default 30 seconds.
@@ -82,7 +83,7 @@ class Worker:
         self.stage_ids = None if stages is None else _chosen(workflows, stages)
         self.concurrency = concurrency
         self.name = name or workflows[0].name
-        self.labels = dict(labels or {})
+        self.labels = checked_labels(labels, "a worker")
         self.namespace = namespace
         self.build_id = build_id
         self.drain_timeout = drain_timeout
@@ -91,7 +92,12 @@ class Worker:
         self._is_stopped = False
 
     def configured(
-        self, *, concurrency: int | None = None, name: str | None = None, namespace: str | None = None
+        self,
+        *,
+        concurrency: int | None = None,
+        name: str | None = None,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> "Worker":
         """Return a worker with some settings replaced, as a command line does.
 
@@ -99,6 +105,7 @@ class Worker:
             concurrency: In place of its own. Default: as it is. Likewise the others.
             name: See above.
             namespace: See above.
+            labels: Added to its own, or in place of those with the same keys.
 
         Raises:
             DefinitionError: A setting is out of its range.
@@ -108,7 +115,7 @@ class Worker:
             stages=self.stage_ids,
             concurrency=self.concurrency if concurrency is None else concurrency,
             name=name or self.name,
-            labels=self.labels,
+            labels=self.labels | dict(labels or {}),
             namespace=namespace or self.namespace,
             build_id=self.build_id,
             drain_timeout=self.drain_timeout,

@@ -9,6 +9,7 @@ import click
 from stageline_cli.connecting import refusal, target_options
 from stageline_cli.exit_codes import ExitCode
 from stageline_cli.failures import CommandError
+from stageline_cli.json_arguments import LabelType
 from stageline_cli.loading import load_worker
 from stageline_cli.output import one_line, print_json, to_plain
 from stageline_sdk import ApiError, DefinitionError
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     "--concurrency", type=click.IntRange(1, 10_000), help="Jobs at once. [default: as the worker says]"
 )
 @click.option("--name", help="The worker's name, for people. [default: as the worker says]")
+@click.option(
+    "--label",
+    "labels",
+    type=LabelType(),
+    multiple=True,
+    help="A label KEY=VALUE, for stages that require it. May be given several times. [default: as the worker says]",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
@@ -53,6 +61,7 @@ def worker(  # noqa: PLR0913, PLR0917 - one parameter for each option
     target: str,
     concurrency: int | None,
     name: str | None,
+    labels: tuple[tuple[str, str], ...],
     log_level: str,
     once: bool,
     max_jobs: int | None,
@@ -73,6 +82,7 @@ def worker(  # noqa: PLR0913, PLR0917 - one parameter for each option
     Examples:
       stageline worker examples.document_processor:worker
       stageline worker my_stages --concurrency 64 --address stageline.internal:7460
+      stageline worker my_stages --label gpu=a100 --label zone=eu
       stageline worker my_stages --once --max-jobs 100 --json    # from cron; exits with 1 when a job failed
     """  # noqa: D301 - click reads the control character
     _log_to_stderr(log_level)
@@ -81,7 +91,10 @@ def worker(  # noqa: PLR0913, PLR0917 - one parameter for each option
     is_given = context.get_parameter_source("namespace") is not click.core.ParameterSource.DEFAULT
     try:
         made = loaded.configured(
-            concurrency=concurrency, name=name, namespace=namespace if is_given else None
+            concurrency=concurrency,
+            name=name,
+            namespace=namespace if is_given else None,
+            labels=dict(labels),
         )
     except DefinitionError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error

@@ -38,13 +38,13 @@ def shortage(workflow: RegisteredWorkflow, stage_id: str, kinds: Sequence[Worker
     able = [kind for kind in having if labels_satisfy(kind.labels, required)]
     if able:
         workers, slots = _count(able), sum(kind.slots for kind in able)
-        text = f"{_workers(workers)} with {slots} slots in all {_have(workers)} {named}, and none of them is free"
-        return Shortage(Lack.NO_FREE_SLOT, text)
+        whose = f"{_some(workers, 'worker')} with {_some(slots, 'slot')} {_have(workers)}"
+        return Shortage(Lack.NO_FREE_SLOT, f"{whose} {named}, and none of them is free")
     if having:
         workers = _count(having)
         text = (
             f"no worker with the labels {labels_text(required)} has {named}; "
-            f"{_workers(workers)} {_have(workers)} it without them"
+            f"{_some(workers, 'worker')} {_have(workers)} it without them"
         )
         return Shortage(Lack.NO_WORKER, text)
     labelled = f" with the labels {labels_text(required)}" if required else ""
@@ -64,8 +64,8 @@ def _count(kinds: Sequence[WorkerKind]) -> int:
     return sum(kind.sessions for kind in kinds)
 
 
-def _workers(count: int) -> str:
-    return "1 worker" if count == 1 else f"{count} workers"
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _have(count: int) -> str:

@@ -166,14 +166,10 @@ class Scene:
         return LeaseDemand(session_id, tuple(sorted(routes)), slots)
 
     async def lease(
-        self,
-        session_id: UUID,
-        *workflows: RegisteredWorkflow,
-        slots: int = 100,
-        labels: Mapping[str, str] | None = None,
+        self, session_id: UUID, *workflows: RegisteredWorkflow, slots: int = 100
     ) -> Sequence[JobOffer]:
-        """Leases what is ready to one session; see ``demand``."""
-        command = commands.LeaseJobs((self.demand(session_id, *workflows, slots=slots, labels=labels),))
+        """Leases what is ready to one session."""
+        command = commands.LeaseJobs((self.demand(session_id, *workflows, slots=slots),))
         return (await self.kernel.dispatch_many([command])).effects.offers
 
     async def report(self, offer: JobOffer, outcome: Outcome) -> JobReportRecorded:

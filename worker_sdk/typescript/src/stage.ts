@@ -24,6 +24,8 @@ export interface StageSettings<Config> {
   dependencies?: string[];
   /** Attempts in all. Default 3; 1 means no retry. */
   maxAttempts?: number;
+  /** Labels that a worker must have to be given the stage's jobs. Default: any worker that has the stage. */
+  requires?: Record<string, string>;
   /** Limits an attempt, from the receipt of the job to its report. */
   timeoutMs?: number;
 }
@@ -128,6 +130,7 @@ function messageOf<Config>(id: string, mode: StageMode, settings: StageSettings<
     configSchema: schemaOf(settings.configSchema),
     defaultConfig: schemaOf(settings.defaultConfig),
     dependencies: settings.dependencies ?? [],
+    requiredLabels: settings.requires ?? {},
     ...(settings.maxAttempts === undefined ? {} : { retryPolicy: { maxAttempts: settings.maxAttempts } }),
     ...(settings.timeoutMs === undefined ? {} : { timeouts: { startToClose: duration(settings.timeoutMs) } }),
   });

@@ -24,7 +24,7 @@ export interface WorkerOptions extends ConnectOptions {
   name?: string;
   /** The tenant that it works for. Default "default". */
   namespace?: string;
-  /** For people and for queries. */
+  /** For people, and for stages that require them. */
   labels?: Record<string, string>;
   /** Version or commit of your code. */
   buildId?: string;

@@ -14,7 +14,6 @@ from stageline_engine.events import Annotation
 from stageline_engine.limits import LEASE_DURATION, PAGE_SIZE_MAX, SESSION_TIMEOUT
 from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.job import JobState
-from stageline_engine.model.labels import labels_satisfy
 from stageline_engine.model.run import RunState
 from stageline_engine.model.session import NO_SERVER, SessionRow
 from stageline_engine.ports import ALL_STAGES, AnnotationFilter, HeldLease, LoadedRun, RunFilter
@@ -107,8 +106,7 @@ class History:
         """A worker connects."""
         session_id = await self.world.same(lambda scene: scene.open_session(labels=labels), namespace)
         self.sessions.append(session_id)
-        self._labels[session_id] = labels
-        self._namespaces[session_id] = namespace
+        self._namespaces[session_id], self._labels[session_id] = namespace, labels
         return session_id
 
     async def open_streamless_session(self, namespace: str) -> UUID:
@@ -116,9 +114,8 @@ class History:
 
         async def send(scene: Scene) -> UUID:
             now, session_id = scene.clock.now(), scene.ids.new_id()
-            row = SessionRow(
-                session_id, namespace, "cron", NO_SERVER, 10, "test/1", now, now + LEASE_DURATION
-            )
+            life = (now, now + LEASE_DURATION)
+            row = SessionRow(session_id, namespace, "cron", NO_SERVER, 10, "test/1", *life)
             await scene.backend.sessions.open(row)
             return session_id
 
@@ -142,10 +139,10 @@ class History:
     def lease(self, session_id: UUID, slots: int) -> Move:
         """Leases to a session. Offers whose answer was lost are found among its leases and given back."""
         namespace = self._namespaces[session_id]
-        workflows, labels = self.world.workflows_of(namespace), self._labels[session_id]
 
         async def send(scene: Scene) -> Sequence[JobOffer]:
-            return await scene.lease(session_id, *workflows, slots=slots, labels=labels)
+            command = commands.LeaseJobs((self._demand(scene, session_id, slots),))
+            return (await scene.kernel.dispatch_many([command])).effects.offers
 
         async def learn(offers: Sequence[JobOffer]) -> None:
             assert len(offers) <= slots
@@ -169,8 +166,8 @@ class History:
         return [(session_id, slots) for session_id in self.sessions[-2:] if slots]
 
     def _demand(self, scene: Scene, session_id: UUID, slots: int) -> LeaseDemand:
-        workflows = self.world.workflows_of(self._namespaces[session_id])
-        return scene.demand(session_id, *workflows, slots=slots, labels=self._labels[session_id])
+        workflows, labels = self.world.workflows_of(self._namespaces[session_id]), self._labels[session_id]
+        return scene.demand(session_id, *workflows, slots=slots, labels=labels)
 
     def report(
         self,
@@ -238,16 +235,10 @@ class History:
         for offer in offers:
             assert self._namespaces[offer.lease.session_id] == offer.namespace  # I10
             assert self.runs[offer.lease.run_id].namespace == offer.namespace
-            self._check_labels(offer)
+            labels = self._labels.get(offer.lease.session_id)
+            invariants.check_labels(offer, self.world.workflows[self.runs[offer.lease.run_id]], labels)
             self.ledger.offered(offer)
         self.offers += offers
-
-    def _check_labels(self, offer: JobOffer) -> None:
-        """A stage is given only to workers with the labels that it requires; whoever runs it in process is not asked."""
-        definition = self.world.workflows[self.runs[offer.lease.run_id]].definition
-        stage = definition.stages[definition.number_by_id[offer.stage_id] - 1]
-        labels = self._labels.get(offer.lease.session_id, stage.required_labels)
-        assert labels_satisfy(labels, stage.required_labels)
 
     def take_of_own_process(self, offer: JobOffer) -> None:
         """Takes in a job that a kernel leased to a session of its own."""

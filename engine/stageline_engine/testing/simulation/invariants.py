@@ -1,12 +1,14 @@
 """DESIGN section 10, I2 to I6, as checks of one run through the ports. Every check is an assert that can fail."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
+from stageline_engine.commands import JobOffer
 from stageline_engine.decide.deadlines import RUN_TIMED_OUT
 from stageline_engine.model.definition import RegisteredWorkflow
 from stageline_engine.model.job import JobKind, JobState
+from stageline_engine.model.labels import labels_satisfy
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
 from stageline_engine.ports import LoadedRun, RunDetails
@@ -32,6 +34,12 @@ def check_run(
     check_counters(loaded)
     check_events(details, events, workflow)
     check_results(details)
+
+
+def check_labels(offer: JobOffer, workflow: RegisteredWorkflow, labels: Mapping[str, str] | None) -> None:
+    """A stage is given only to workers with the labels that it requires; who runs it in process has none, and is not asked."""
+    stage = workflow.definition.stages[workflow.definition.number_by_id[offer.stage_id] - 1]
+    assert labels is None or labels_satisfy(labels, stage.required_labels)
 
 
 def check_groups(loaded: LoadedRun, workflow: RegisteredWorkflow) -> None:
