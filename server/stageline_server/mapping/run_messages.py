@@ -7,13 +7,10 @@ from itertools import groupby
 import orjson
 
 from stageline.v1 import failure_pb2, run_pb2
-<<<<<<< HEAD
 from stageline_engine.decide.create import CLAIM_FAILED
 from stageline_engine.decide.deadlines import RUN_TIMED_OUT
 from stageline_engine.decide.repair import DEFINITION_LOST
-=======
 from stageline_engine.decide.waiting import Shortage
->>>>>>> 7834936 (Give stages only to workers with the labels that they require, and say what a waiting job lacks)
 from stageline_engine.events import StageError
 from stageline_engine.model.definition import StageDefinition, WorkflowDefinition
 from stageline_engine.model.run import RunError, RunRow, RunState
