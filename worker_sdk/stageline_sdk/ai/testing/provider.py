@@ -6,8 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from stageline_sdk.ai.testing.asked import Asked, Provider
+from stageline_sdk.ai.testing.batches.anthropic import AnthropicBatches
+from stageline_sdk.ai.testing.batches.gemini import GeminiBatches
+from stageline_sdk.ai.testing.batches.openai import OpenAIBatches
 from stageline_sdk.ai.testing.bill import Bill
+from stageline_sdk.ai.testing.files import Files, StoredFile
 from stageline_sdk.ai.testing.http import HOST, Broken, HttpServer, Request, Response, Streamed
+from stageline_sdk.ai.testing.jobs import Job, Jobs
 from stageline_sdk.ai.testing.live import Ids, Live
 from stageline_sdk.ai.testing.replies import BatchPlan, Failure, Reply
 from stageline_sdk.ai.testing.routes import BASES, Route, answered, live_routes
@@ -53,7 +58,15 @@ class FakeProvider:
         self._server: HttpServer | None = None
         self._thread: threading.Thread | None = None
         self._ids = Ids()
-        self._routes: list[Route] = live_routes(Live(self._script, self.bill, self._ids))
+        live = Live(self._script, self.bill, self._ids)
+        self._jobs = Jobs(self._script, live, batch_plan or BatchPlan())
+        self._files = Files()
+        self._routes: list[Route] = [
+            *live_routes(live),
+            *OpenAIBatches(self._jobs, self._files, self._ids).routes(),
+            *AnthropicBatches(self._jobs, self._ids).routes(),
+            *GeminiBatches(self._jobs, self._files, self._ids).routes(),
+        ]
 
     def start(self) -> Self:
         """Begin to serve, and return this.
@@ -125,6 +138,21 @@ class FakeProvider:
             when: Only to requests that this says yes to; the others pass by.
         """
         self._script.plan(*replies, when=when)
+
+    def plan_batches(self, *plans: BatchPlan) -> None:
+        """Say what becomes of the next batches, one each, in this order."""
+        for plan in plans:
+            self._script.plan_batch(plan)
+
+    @property
+    def batches(self) -> list[Job]:
+        """All batches that were accepted, the oldest first."""
+        return self._jobs.all
+
+    @property
+    def files(self) -> list[StoredFile]:
+        """All files that were uploaded or written, and not removed."""
+        return self._files.all()
 
     def release(self) -> None:
         """Let go all that is held now: requests, streams, batches."""
