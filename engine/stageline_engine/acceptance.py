@@ -1,6 +1,7 @@
 """Checks a request to create a run, before any transaction: every fault at once, or a run that can be accepted."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -15,14 +16,15 @@ from stageline_engine.model.stored_payload import StoredPayload
 from stageline_engine.rejections import FieldViolation, Reason, Rejection, out_of_limits
 
 
-def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Rejection:
-    """Checks input, config, priority and labels against the workflow and the limits.
+def accept(command: CreateRun, workflow: RegisteredWorkflow, now: datetime) -> AcceptedRun | Rejection:
+    """Checks input, config, priority, labels and start against the workflow and the limits.
 
     Args:
         command: The request.
         workflow: The version that the run would be pinned to.
+        now: The present time.
     """
-    wrong = (*_field_violations(command),)
+    wrong = (*_field_violations(command), *_start_violations(command, now))
     if wrong:
         return out_of_limits(wrong)
     refusal = _input_refusal(command.input, workflow.definition)
@@ -38,7 +40,7 @@ def accept(command: CreateRun, workflow: RegisteredWorkflow) -> AcceptedRun | Re
         command.priority,
         command.labels,
         command.annotations,
-        command.start_at,
+        command.start_at if command.start_delay is None else now + command.start_delay,
     )
 
 
@@ -140,6 +142,17 @@ def _field_violations(command: CreateRun) -> Iterator[FieldViolation]:
     yield from request_id_violations(command.idempotency_key)
     yield from label_violations(command.labels)
     yield from annotation_violations(command.annotations)
+
+
+def _start_violations(command: CreateRun, now: datetime) -> Iterator[FieldViolation]:
+    limit = limits.START_DELAY_MAX
+    if command.start_delay is not None and not timedelta(0) <= command.start_delay <= limit:
+        yield FieldViolation("start_delay", f"{command.start_delay}, must be 0 to {limit} (START_DELAY_MAX)")
+    if command.start_at is not None and command.start_at > now + limit:
+        ahead = command.start_at - now
+        yield FieldViolation("scheduled_start_time", f"{ahead} ahead, limit {limit} (START_DELAY_MAX)")
+    if command.start_delay is not None and command.start_at is not None:
+        yield FieldViolation("start_delay", "cannot be given together with scheduled_start_time")
 
 
 def request_id_violations(key: str) -> Iterator[FieldViolation]:

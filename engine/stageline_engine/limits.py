@@ -43,6 +43,9 @@ TITLE_LENGTH_MAX = 255
 DESCRIPTION_BYTES_MAX = 16 * 1024
 """Names and texts for people, of a workflow and of a stage."""
 
+START_DELAY_MAX = timedelta(days=366)
+"""How far ahead the start of a run may be: a year and a day, as for every wait, so that a slip of the year is met as a limit."""
+
 PRIORITY_MIN = 0
 PRIORITY_MAX = 100
 PRIORITY_DEFAULT = 5

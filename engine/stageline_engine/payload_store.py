@@ -135,6 +135,28 @@ class PayloadStore:
             raise InvariantError(f"payload {reference.sha256.hex()} of namespace {namespace} is not stored")
         return (await self.get(row)).decode()
 
+    async def fetch(self, namespace: str, reference: StoredPayload, field: str) -> bytes | Rejection:
+        """Returns the text that a client's reference names, where the payload is kept inline from then on.
+
+        Args:
+            namespace: The tenant.
+            reference: What the client sent; its size has been held to the limit.
+            field: What the caller calls it.
+
+        Returns:
+            The text; or why there is none: nothing is stored under this name, or its size is another.
+
+        Raises:
+            StorageUnavailableError: The store or the database is away.
+        """
+        row = await self._index.find_payload(namespace, reference.sha256)
+        if row is None:
+            return payloads.not_stored(reference, field)
+        if row.size_bytes != reference.size_bytes:
+            return payloads.mismatched(field, f"{reference.size_bytes} bytes", f"{row.size_bytes} bytes")
+        async with self._room:
+            return await self.get(row)
+
     async def resolved(self, offer: JobOffer) -> JobOffer:
         """Returns an offer with every payload in it, for a stage that is run in this process. Raises as ``text`` does."""
         namespace = offer.namespace

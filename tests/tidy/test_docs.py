@@ -12,6 +12,7 @@ from stageline_engine.adapters.memory.state import MemoryState
 from stageline_engine.commands import CreateRun
 from stageline_engine.handlers.create import prepare
 from stageline_engine.rejections import Rejection
+from stageline_engine.testing.clock import EPOCH
 from stageline_sdk import Context, MissingOutputError, NoInput, UnknownDependencyError, Workflow, stage
 from stageline_sdk.testing import StageEnvironment
 from tests.tidy.tree import ROOT, files_of_kind, python_files, read
@@ -61,7 +62,7 @@ def test_commands_that_are_named_exist(name: str) -> None:
 
 async def unknown_workflow() -> str:
     registry = MemoryWorkflowRegistry(MemoryState())
-    refused = await prepare(CreateRun("default", "document-processor", b"{}"), registry)
+    refused = await prepare(CreateRun("default", "document-processor", b"{}"), registry, EPOCH)
     assert isinstance(refused, Rejection)
     return refused.message
 

@@ -39,6 +39,7 @@ def decode_run(message: run_pb2.Run) -> Run:
         error=_run_error(message.error) if message.HasField("error") else None,
         stages=tuple(_stage(stage) for stage in message.stages),
         created_at=from_timestamp(message.create_time),
+        start_at=_time(message, "scheduled_start_time", message.scheduled_start_time),
         started_at=_time(message, "start_time", message.start_time),
         ended_at=_time(message, "end_time", message.end_time),
         total_cost_usd=Decimal(message.total_cost_usd or "0"),

@@ -22,7 +22,7 @@ from stageline_sdk._client_upkeep import Upkeep
 from stageline_sdk._decode import decode_log_line, decode_run, decode_workflow, result_of
 from stageline_sdk._definition import definition_of
 from stageline_sdk._watch import RunWatch
-from stageline_sdk._wire import to_payload, to_timestamp
+from stageline_sdk._wire import to_duration, to_payload, to_timestamp
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import DeadlineExceededError
 from stageline_sdk.runs import Event, LogLine, RegisteredWorkflow, Run, RunResult, RunStatus
@@ -60,6 +60,7 @@ class Client(RunArtifacts, RunChanges, Upkeep, Tokens):
         labels: Mapping[str, str] | None = None,
         version: int = 0,
         request_id: str | None = None,
+        start: datetime | timedelta | None = None,
     ) -> Run:
         """Start a run.
 
@@ -71,12 +72,15 @@ class Client(RunArtifacts, RunChanges, Upkeep, Tokens):
             labels: To find the run by.
             version: The version of the workflow. 0, the default, means the latest.
             request_id: Of calls with one id only the first has an effect, and all return its run. Default: a new one.
+            start: When to start it: a time, or how long from now, at most 366 days ahead. Until then the run is PENDING. None,
+                the default, and a time that has passed, mean at once. A time without a zone is local time.
 
         Raises:
             ConfigError: The config does not fit the models of the workflow's stages (when the workflow was given).
             ValueError: Input or config holds something that JSON cannot show.
             NotFoundError: No worker has registered such a workflow yet.
-            InvalidArgumentError: The input does not fit the workflow's schema; `field_violations` says where.
+            InvalidArgumentError: The input does not fit the workflow's schema; `field_violations` says where. Or the start is too
+                far ahead.
             ResourceExhaustedError: Input or config is too large.
             AlreadyExistsError: The request id was used for another request.
             UnavailableError: The server could not be reached.
@@ -95,6 +99,8 @@ class Client(RunArtifacts, RunChanges, Upkeep, Tokens):
             config=None if plain_config is None else to_payload(plain_config),
             priority=priority,
             labels=labels or {},
+            scheduled_start_time=to_timestamp(start) if isinstance(start, datetime) else None,
+            start_delay=to_duration(start) if isinstance(start, timedelta) else None,
         )
         return decode_run((await self._call(self._runs.CreateRun, request)).run)
 

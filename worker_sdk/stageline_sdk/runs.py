@@ -134,6 +134,7 @@ class Run:
         error: Why it failed; None unless FAILED.
         stages: Its stages in the order of definition. Empty unless the whole run was asked for.
         created_at: When it was created, by the server's clock, with a time zone; so are the other times.
+        start_at: The time before which it was not to be started; None for one that was to start at once.
         started_at: When its first group was started.
         ended_at: When it ended.
         total_cost_usd: Sum of the costs of its AI calls, in US dollars.
@@ -159,6 +160,7 @@ class Run:
     error: Failure | None = None
     stages: tuple[StageInfo, ...] = ()
     created_at: datetime
+    start_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     total_cost_usd: Decimal = Decimal(0)

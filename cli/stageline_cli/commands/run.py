@@ -1,10 +1,12 @@
 """`stageline run`: start, read, watch and change runs."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from stageline_cli.connecting import Target, speak, target_options
+from stageline_cli.durations import duration_of, moment_of
 from stageline_cli.exit_codes import ExitCode
 from stageline_cli.json_arguments import JsonType, LabelType
 from stageline_cli.lazy import LazyCommand, LazyGroup
@@ -51,6 +53,15 @@ def run() -> None:
 )
 @click.option("--label", "labels", type=LabelType(), multiple=True, help="To find it by; may be repeated.")
 @click.option("--version", type=click.IntRange(min=1), help="Version of the workflow. [default: the latest]")
+@click.option(
+    "--start-at",
+    type=moment_of,
+    metavar="TIME",
+    help="Not before this time; local time without a zone. [default: at once]",
+)
+@click.option(
+    "--delay", type=duration_of, metavar="DURATION", help="So long from now instead: 90s, 30m, 12h, 7d."
+)
 @click.option("--request-id", help="Makes a repetition safe: the same id starts one run only.")
 @click.option(
     "--wait", is_flag=True, help="Show its progress until it has ended; exit with 1 unless it completes."
@@ -64,6 +75,8 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
     priority: int,
     labels: tuple[tuple[str, str], ...],
     version: int | None,
+    start_at: datetime | None,
+    delay: timedelta | None,
     request_id: str | None,
     wait: bool,
     as_json: bool,
@@ -77,8 +90,13 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
       stageline run start hello --input '{"name": "Ada"}' --wait
       stageline run start hello --input @input.json --config '{"greet": {"loud": true}}'
       cat input.json | stageline run start hello --input - --json
+      stageline run start hello --input '{"name": "Ada"}' --start-at 2026-08-01T09:00Z
+      stageline run start hello --input '{"name": "Ada"}' --delay 30m --request-id greet-ada
     """  # noqa: D301 - click reads the control character
     from stageline_cli.following import follow
+
+    if start_at is not None and delay is not None:
+        raise click.UsageError("Give --start-at or --delay, not both.")
 
     async def begin(client: Client) -> Run:
         made = await client.create_run(
@@ -89,6 +107,7 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
             labels=dict(labels),
             version=version or 0,
             request_id=request_id,
+            start=start_at or delay,
         )
         if not wait:
             return made
@@ -258,6 +277,8 @@ def _show(found: Run) -> None:
     console.print(f"workflow  {found.workflow_name} v{found.workflow_version}")
     console.print(f"status    {styled(found.status)}  {duration(found.duration)}")
     console.print(f"created   {moment(found.created_at)}")
+    if found.start_at is not None and found.started_at is None:
+        console.print(f"starts    {moment(found.start_at)}")
     if found.ai_call_count:
         unknown = f", {found.unknown_cost_count} of unknown cost" if found.unknown_cost_count else ""
         console.print(

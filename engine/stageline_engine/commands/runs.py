@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from stageline_engine.commands.base import Command
@@ -16,7 +16,7 @@ from stageline_engine.model.run import RunRow, RunState
 class CreateRun(Command["RunCreation"]):
     """``run.create``: accept a run and make its first group ready, in one transaction.
 
-    A run with a ``start_at`` in the future is accepted as PENDING, and ``run.claimPending`` starts it. The run is pinned to
+    A run whose start is ahead is accepted as PENDING, and ``run.claimPending`` starts it at its moment. The run is pinned to
     the version that it is created with. Every fault of a request is told at once.
 
     Reached by ``RunService.CreateRun`` and, many in one call, ``RunService.BatchCreateRuns``; ``Client.create_run`` and
@@ -32,7 +32,10 @@ class CreateRun(Command["RunCreation"]):
         priority: ``PRIORITY_MIN`` to ``PRIORITY_MAX``; higher runs first.
         labels: Free key-values, at most ``LABELS_MAX``.
         annotations: Remarks to begin with, at most ``ANNOTATIONS_PER_CALL_MAX``.
-        start_at: Not started before this time; None starts the first group in the same transaction.
+        start_at: Not started before this time, at most ``START_DELAY_MAX`` ahead; None, or a time that has passed, starts the
+            first group in the same transaction.
+        start_delay: Instead of ``start_at``: so long after its creation, at most ``START_DELAY_MAX``. Unlike a time that the
+            caller works out, it is the same in a repeat.
         idempotency_key: Makes a repeat return the first result, at most ``REQUEST_ID_LENGTH_MAX``; empty means none.
     """
 
@@ -45,6 +48,7 @@ class CreateRun(Command["RunCreation"]):
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: tuple[Annotation, ...] = ()
     start_at: datetime | None = None
+    start_delay: timedelta | None = None
     idempotency_key: str = ""
 
 

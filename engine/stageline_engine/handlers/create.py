@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -19,7 +21,7 @@ from stageline_engine.workspace import RunRecords
 COMMAND = "run.create"
 
 
-async def prepare(command: CreateRun, registry: WorkflowRegistry) -> AcceptedRun | Rejection:
+async def prepare(command: CreateRun, registry: WorkflowRegistry, now: datetime) -> AcceptedRun | Rejection:
     """Checks a creation outside any transaction; definitions never change."""
     possible = not any(name_faults(command.workflow_name, "workflow_name"))
     workflow = (
@@ -28,7 +30,7 @@ async def prepare(command: CreateRun, registry: WorkflowRegistry) -> AcceptedRun
         else None
     )
     if workflow is not None:
-        return accept(command, workflow)
+        return accept(command, workflow, now)
     facts = {"namespace": command.namespace, "workflow_name": command.workflow_name}
     if possible and command.workflow_version and await registry.get(command.namespace, command.workflow_name):
         message = f"Workflow {command.workflow_name} has no version {command.workflow_version}."
@@ -60,7 +62,7 @@ async def create_runs(batch: Batch, commands: Sequence[CreateRun]) -> list[RunCr
 async def _create(
     batch: Batch, command: CreateRun, keys: KeyReservations, fingerprint: bytes
 ) -> RunCreation | Rejection:
-    accepted = await prepare(command, batch.registry)
+    accepted = await prepare(command, batch.registry, batch.space.now)
     if isinstance(accepted, Rejection):
         return accepted
     run_id = batch.ids.new_id()
@@ -72,7 +74,7 @@ async def _create(
 
 def _fingerprint(command: CreateRun) -> bytes:
     """What must be the same when a key is used again; a version of 0 stays 0, whatever the newest is by then."""
-    parts = [
+    parts: list[Any] = [
         command.workflow_name,
         command.workflow_version,
         hashlib.sha256(command.input).hexdigest(),
@@ -81,4 +83,6 @@ def _fingerprint(command: CreateRun) -> bytes:
         sorted(command.labels.items()),
         command.start_at,
     ]
+    if command.start_delay is not None:
+        parts.append(command.start_delay.total_seconds())
     return hashlib.sha256(orjson.dumps(parts)).digest()

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from stageline.v1 import payload_pb2
 from stageline_engine import limits
 from stageline_engine.rejections import FieldViolation
 from stageline_server.errors import Refusal, RefusedError, invalid_field
@@ -116,17 +115,3 @@ def timestamp_of(value: datetime | None) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromDatetime(value)
     return stamp
-
-
-def json_of(payload: payload_pb2.Payload, field: str) -> bytes:
-    """Returns the JSON text of a payload that is set and always travels inline.
-
-    Raises:
-        RefusedError: It has no body, or is a reference. INVALID_FIELD.
-    """
-    kind = payload.WhichOneof("body")
-    if kind == "json":
-        return payload.json
-    if kind is None:
-        raise invalid_field(field, "must hold a value: set json")
-    raise invalid_field(field, "must be inline: set json, not reference")

@@ -19,13 +19,28 @@ def payload_of(payload: payload_pb2.Payload, field: str) -> bytes:
         RefusedError: It has no body, or names no payload (INVALID_FIELD); it is too large for where it is
             (PAYLOAD_TOO_LARGE).
     """
-    fault = payload_fault(payload, field)
+    return _sound(payload, field, PAYLOAD_BYTES_MAX)
+
+
+def small_payload_of(payload: payload_pb2.Payload, field: str) -> bytes:
+    """As ``payload_of``, of a payload that is kept inline however it comes: its limit is the same by reference.
+
+    Raises:
+        RefusedError: As ``payload_of``.
+    """
+    return _sound(payload, field, PAYLOAD_INLINE_BYTES_MAX)
+
+
+def _sound(payload: payload_pb2.Payload, field: str, stored_bytes_max: int) -> bytes:
+    fault = payload_fault(payload, field, stored_bytes_max=stored_bytes_max)
     if fault is not None:
         raise fault
     return payload.json if payload.WhichOneof("body") == "json" else stored_payload(payload.reference)
 
 
-def payload_fault(payload: payload_pb2.Payload, field: str) -> RefusedError | None:
+def payload_fault(
+    payload: payload_pb2.Payload, field: str, *, stored_bytes_max: int = PAYLOAD_BYTES_MAX
+) -> RefusedError | None:
     """What is wrong with a payload, before anybody reads it; None where nothing is."""
     kind = payload.WhichOneof("body")
     if kind is None:
@@ -33,7 +48,7 @@ def payload_fault(payload: payload_pb2.Payload, field: str) -> RefusedError | No
     if kind == "json":
         size, limit = len(payload.json), PAYLOAD_INLINE_BYTES_MAX
     else:
-        size, limit = payload.reference.size_bytes, PAYLOAD_BYTES_MAX
+        size, limit = payload.reference.size_bytes, stored_bytes_max
         if len(payload.reference.sha256) != SHA256_BYTES:
             return invalid_field(f"{field}.reference.sha256", f"must have {SHA256_BYTES} bytes")
         if size < 1:

@@ -50,6 +50,7 @@ def run_message(run: RunRow, labels: dict[str, str] | None = None) -> run_pb2.Ru
         priority=run.priority,
         labels=labels,
         create_time=timestamp_of(run.created_at),
+        scheduled_start_time=timestamp_of(run.start_at),
         start_time=timestamp_of(run.started_at),
         end_time=timestamp_of(run.ended_at),
         total_cost_usd=format(run.total_cost, "f"),

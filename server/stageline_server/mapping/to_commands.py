@@ -1,5 +1,7 @@
 """Requests into the engine's commands and filters. What the engine checks itself is not checked here."""
 
+from datetime import timedelta
+
 from stageline.v1 import annotation_pb2, run_pb2, run_service_pb2
 from stageline_engine import limits
 from stageline_engine.commands import CancelRun, CheckNow, Completed, CreateRun, ResumeStage, WaitOutcome
@@ -9,9 +11,8 @@ from stageline_engine.ports import RunFilter
 from stageline_engine.rejections import FieldViolation
 from stageline_server.errors import Refusal, RefusedError, invalid_field
 from stageline_server.mapping.annotations import to_annotation
-from stageline_server.mapping.failures import to_failure
+from stageline_server.mapping.failures import timedelta_of, to_failure
 from stageline_server.mapping.fields import (
-    json_of,
     namespace_of,
     optional_name,
     out_of_range,
@@ -30,12 +31,15 @@ RESUME_TOKEN_LENGTH_MAX = 255
 _STATE_NAMES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.RunState.items()}
 
 
-def create_run_command(request: run_service_pb2.CreateRunRequest, namespace: str) -> CreateRun:
+def create_run_command(
+    request: run_service_pb2.CreateRunRequest, namespace: str, config: bytes | None = None
+) -> CreateRun:
     """Returns the command of one creation.
 
     Args:
         request: The request, or one item of a batch.
         namespace: Where the run is to live.
+        config: Its config as JSON text, wherever that was.
 
     Raises:
         RefusedError: A field breaks the rule of its comment.
@@ -45,12 +49,18 @@ def create_run_command(request: run_service_pb2.CreateRunRequest, namespace: str
         workflow_name=required_name(request.workflow_name, "workflow_name"),
         workflow_version=version_of(request.workflow_version),
         input=payload_of(request.input, "input") if request.HasField("input") else EMPTY_OBJECT,
-        config=json_of(request.config, "config") if request.HasField("config") else EMPTY_OBJECT,
+        config=EMPTY_OBJECT if config is None else config,
         priority=request.priority if request.HasField("priority") else limits.PRIORITY_DEFAULT,
         labels=dict(request.labels),
         annotations=tuple(
             _annotation(entry, f"annotations.{index}") for index, entry in enumerate(request.annotations)
         ),
+        start_at=time_of(request.scheduled_start_time, "scheduled_start_time")
+        if request.HasField("scheduled_start_time")
+        else None,
+        start_delay=timedelta_of(request.start_delay, timedelta.max)
+        if request.HasField("start_delay")
+        else None,
         idempotency_key=request.request_id,
     )
 

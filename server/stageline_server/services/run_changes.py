@@ -5,7 +5,7 @@ from stageline.v1 import run_service_pb2 as messages
 from stageline_engine.commands import RerunRun
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import accepted
-from stageline_server.mapping.fields import json_of, namespace_of, optional_name, run_id_of
+from stageline_server.mapping.fields import namespace_of, optional_name, run_id_of
 from stageline_server.mapping.to_commands import resume_stage_command
 from stageline_server.services.run_reader import RunReader
 
@@ -30,7 +30,7 @@ class RunChanges:
             details = await self._reader.details(namespace, run_id, with_outputs=False)
             stages = (await self._reader.definition(details)).stages
             stage_id = stages[0].id if stages else ""
-        config = json_of(request.config, "config") if request.HasField("config") else None
+        config = await self._reader.config(request.config, namespace) if request.HasField("config") else None
         command = RerunRun(namespace, run_id, stage_id, request.reason, config, request.request_id)
         accepted(await self._plane.rerun_run(command))
         return await self._reader.basic(namespace, run_id)

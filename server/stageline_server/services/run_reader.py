@@ -5,17 +5,17 @@ from uuid import UUID
 
 import orjson
 
-from stageline.v1 import run_pb2
+from stageline.v1 import payload_pb2, run_pb2
 from stageline_engine.decide.waiting import shortage
 from stageline_engine.handlers.runs import run_not_found
 from stageline_engine.limits import PAYLOAD_BYTES_MAX
 from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefinition
 from stageline_engine.model.run import RunRow, RunState
-from stageline_engine.model.stored_payload import is_reference, reference_in
+from stageline_engine.model.stored_payload import StoredPayload, is_reference, reference_in
 from stageline_engine.ports import RunDetails
 from stageline_server.dispatch.plane import ControlPlane
-from stageline_server.errors import RefusedError
-from stageline_server.mapping.payloads import PayloadRoom, joined_output
+from stageline_server.errors import RefusedError, accepted
+from stageline_server.mapping.payloads import PayloadRoom, joined_output, small_payload_of
 from stageline_server.mapping.run_messages import (
     closing_outputs,
     detailed_run_message,
@@ -58,6 +58,17 @@ class RunReader:
 
     async def _workflow(self, run: RunRow) -> RegisteredWorkflow | None:
         return await self._ports.registry.get(run.namespace, run.workflow_name, run.workflow_version)
+
+    async def config(self, payload: payload_pb2.Payload, namespace: str) -> bytes:
+        """Returns the text of a run's config, which may be stored but is kept inline.
+
+        Raises:
+            RefusedError: It has no body, is not stored, or is too large.
+        """
+        given = small_payload_of(payload, "config")
+        if not isinstance(given, StoredPayload):
+            return given
+        return accepted(await self._payloads.fetch(namespace, given, "config"))
 
     async def _read(self, namespace: str, run_id: UUID, *, full: bool) -> run_pb2.Run:
         details = await self.details(namespace, run_id, with_outputs=full)

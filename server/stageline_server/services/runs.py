@@ -88,7 +88,8 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         return messages.BatchCreateRunsResponse(results=results)
 
     async def _create(self, request: messages.CreateRunRequest, namespace: str) -> messages.CreateRunResponse:
-        created = accepted(await self._plane.create_run(create_run_command(request, namespace)))
+        config = await self._reader.config(request.config, namespace) if request.HasField("config") else None
+        created = accepted(await self._plane.create_run(create_run_command(request, namespace, config)))
         if created.run is not None:
             return messages.CreateRunResponse(run=run_message(created.run, dict(request.labels)))
         run = await self._reader.basic(namespace, created.run_id)

@@ -200,3 +200,18 @@ async def test_artifacts_are_put_listed_got_and_deleted(cli: Run, tmp_path: Path
     assert missing.exit_code == ExitCode.REFUSED
     hostile = await cli("run", "artifacts", "put", run_id, "../b", str(tmp_path / "up"))
     assert hostile.exit_code == ExitCode.REFUSED
+
+
+async def test_a_run_can_be_started_later(cli: Run) -> None:
+    for option, value in (("--delay", "12h"), ("--start-at", "2999-01-01")):
+        started = await cli("run", "start", "hello", "--input", '{"name": "Ada"}', option, value)
+        if option == "--start-at":
+            assert "366 days" in started.stderr
+            continue
+        shown = await cli("run", "get", started.stdout.strip())
+        assert "PENDING" in shown.stdout
+        assert "starts    " in shown.stdout
+    both = await cli("run", "start", "hello", "--delay", "1h", "--start-at", "2026-08-01T09:00Z")
+    assert both.exit_code == ExitCode.USAGE
+    odd = await cli("run", "start", "hello", "--start-at", "tomorrow")
+    assert "2026-08-01T09:00" in odd.stderr

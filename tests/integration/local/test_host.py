@@ -63,6 +63,22 @@ async def test_11_5_56_retries_wait_in_virtual_time(make_host: MakeHost) -> None
     assert clock.now() - began == 3 * HOUR
 
 
+async def test_a_run_starts_at_its_time_or_after_its_delay(make_host: MakeHost) -> None:
+    clock = VirtualClock()
+    began = clock.now()
+    async with make_host(numbers, clock=clock) as host:
+        timed = await host.create_run(Number(value=1), start=began + HOUR)
+        delayed = await host.create_run(Number(value=1), start=2 * HOUR)
+        assert [run.status for run in (timed, delayed)] == ["PENDING", "PENDING"]
+        assert [run.start_at for run in (timed, delayed)] == [began + HOUR, began + 2 * HOUR]
+        for run in (timed, delayed):
+            clock.advance(HOUR)
+            assert (await host.client.wait_for_run(run.id)).status == "COMPLETED"
+            assert (await host.client.get_run(run.id)).started_at == run.start_at
+        with pytest.raises(InvalidArgumentError, match="start_delay"):
+            await host.create_run(Number(value=1), start=timedelta(days=367))
+
+
 async def test_11_6_71_twenty_days_of_checks_take_a_moment(make_host: MakeHost) -> None:
     clock = VirtualClock()
     began = clock.now()

@@ -5,11 +5,14 @@ from typing import Any
 import grpc
 import orjson
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from stageline.v1 import failure_pb2, payload_pb2, run_pb2, run_service_pb2
 from stageline_engine import limits
 from stageline_engine.commands import Failed
 from stageline_engine.events import StageError
+from stageline_engine.model.stored_payload import StoredPayload
 from stageline_engine.ports import LogLine
 from stageline_engine.testing.conformance.lost_definitions import store_orphan
 from tests.integration.server.running import Server, documents, refused, run_uuid
@@ -255,3 +258,47 @@ async def test_a_run_whose_definition_is_lost_is_still_read_with_the_stages_that
     ]
     told = await refused(server.runs.RerunRun(run_service_pb2.RerunRunRequest(run_id=str(lost))))
     assert told.reason == "STAGE_NOT_FOUND"
+
+
+async def test_a_config_may_come_by_reference(server: Server) -> None:
+    await server.register(documents())
+    text = b'{"extract": {"max": 3}}'
+    stored = await server.application.plane.payloads.put("default", text)
+    assert isinstance(stored, StoredPayload)
+    reference = payload_pb2.PayloadReference(sha256=stored.sha256, size_bytes=stored.size_bytes)
+    config = payload_pb2.Payload(reference=reference)
+    created = await server.create(config=config)
+    assert orjson.loads((await server.get(created.run_id)).config.json) == {"extract": {"max": 3}}
+    await server.complete({"extract": b"1", "left": b"2", "right": b"3"})
+    rerun = run_service_pb2.RerunRunRequest(run_id=created.run_id, config=config)
+    assert (await server.runs.RerunRun(rerun)).run.state == run_pb2.RUN_STATE_RUNNING
+
+
+@pytest.mark.parametrize(
+    ("sha256", "size_bytes", "reason"),
+    [
+        (b"x" * 32, 10, "PAYLOAD_NOT_FOUND"),
+        (b"x" * 32, limits.PAYLOAD_INLINE_BYTES_MAX, "PAYLOAD_NOT_FOUND"),
+        (b"x" * 32, limits.PAYLOAD_INLINE_BYTES_MAX + 1, "PAYLOAD_TOO_LARGE"),
+        (b"x", 10, "INVALID_FIELD"),
+    ],
+)
+async def test_a_config_reference_that_leads_nowhere_is_refused(
+    server: Server, sha256: bytes, size_bytes: int, reason: str
+) -> None:
+    await server.register(documents())
+    reference = payload_pb2.PayloadReference(sha256=sha256, size_bytes=size_bytes)
+    told = await refused(server.create(config=payload_pb2.Payload(reference=reference)))
+    assert told.reason == reason
+    assert await server.run_count() == 0
+
+
+async def test_a_start_too_far_ahead_is_refused_by_its_field(server: Server) -> None:
+    await server.register(documents())
+    told = await refused(server.create(start_delay=Duration(seconds=10**11)))
+    assert (told.code, told.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["start_delay"])
+    later = Timestamp(seconds=253402300799)
+    assert (await refused(server.create(scheduled_start_time=later))).fields == ["scheduled_start_time"]
+    waiting = await server.create(start_delay=Duration(seconds=60))
+    assert waiting.state == run_pb2.RUN_STATE_PENDING
+    assert waiting.scheduled_start_time.seconds == waiting.create_time.seconds + 60

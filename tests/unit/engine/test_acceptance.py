@@ -1,5 +1,6 @@
 """What is checked of a creation before anything is written: every fault of a part at once, limits at n and n + 1."""
 
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -17,10 +18,11 @@ from stageline_engine.limits import (
     PRIORITY_MAX,
     PRIORITY_MIN,
     REQUEST_ID_LENGTH_MAX,
+    START_DELAY_MAX,
 )
 from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.testing import stage, workflow
-from tests.unit.engine.views import registered
+from tests.unit.engine.views import NOW, registered
 
 URL = '{"type":"object","properties":{"url":{"type":"string"},"n":{"type":"integer"}},"required":["url"]}'
 LENGTH = '{"type":"object","properties":{"max_length":{"type":"integer","minimum":1}}}'
@@ -34,9 +36,11 @@ FLOW = registered(
     )
 )
 
+TICK = timedelta(microseconds=1)
+
 
 def accepted(**fields: Any) -> AcceptedRun | Rejection:
-    return accept(CreateRun("default", "flow", **{"input": b'{"url": "x"}', **fields}), FLOW)
+    return accept(CreateRun("default", "flow", **{"input": b'{"url": "x"}', **fields}), FLOW, NOW)
 
 
 def refused(**fields: Any) -> Rejection:
@@ -184,3 +188,27 @@ def test_every_field_at_fault_is_told_at_once() -> None:
     rejection = refused(priority=-1, idempotency_key="\0", labels={"a\0": "", "b": "\0"})
     assert fields_of(rejection) == ["priority", "request_id", "labels", "labels"]
     assert "U+0000" in rejection.violations[1].description
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"start_at": NOW + START_DELAY_MAX}, ""),
+        ({"start_at": NOW + START_DELAY_MAX + TICK}, "scheduled_start_time"),
+        ({"start_delay": START_DELAY_MAX}, ""),
+        ({"start_delay": START_DELAY_MAX + TICK}, "start_delay"),
+        ({"start_delay": timedelta.max}, "start_delay"),
+        ({"start_delay": -TICK}, "start_delay"),
+        ({"start_delay": TICK, "start_at": NOW}, "start_delay"),
+    ],
+)
+def test_a_start_is_ahead_by_no_more_than_its_limit(fields: dict[str, Any], field: str) -> None:
+    answer = accepted(**fields)
+    named = [one.field for one in answer.violations] if isinstance(answer, Rejection) else []
+    assert named == [field] * bool(field)
+
+
+def test_a_delay_counts_from_the_creation() -> None:
+    answer = accepted(start_delay=TICK)
+    assert isinstance(answer, AcceptedRun)
+    assert answer.start_at == NOW + TICK

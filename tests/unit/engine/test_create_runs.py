@@ -1,11 +1,12 @@
 """SPEC 11.2: run.create and idempotency."""
 
 import asyncio
+from datetime import timedelta
 
 import orjson
 import pytest
 
-from stageline_engine.commands import CreateRun, RunCreation
+from stageline_engine.commands import ClaimPendingRuns, CreateRun, PendingRunsClaimed, RunCreation
 from stageline_engine.errors import BatchSizeError, ConcurrentChangeError, StorageUnavailableError
 from stageline_engine.kernel import CONFLICT_RETRIES_MAX, Kernel
 from stageline_engine.limits import COMMANDS_PER_BATCH_MAX, PAYLOAD_BYTES_MAX, REQUEST_ID_LENGTH_MAX
@@ -16,6 +17,7 @@ from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.testing import Scene, stage, workflow
 from stageline_engine.testing.simulation.unreliable import Loss, UnreliablePersistence
 
+HOUR = timedelta(hours=1)
 NUMBER = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}'
 
 
@@ -254,3 +256,35 @@ async def test_a_batch_has_a_size(scene: Scene, count: int) -> None:
     assert await runs_of(scene) == 0
     whole = [CreateRun("default", "flow", b'{"n": 3}')] * COMMANDS_PER_BATCH_MAX
     assert len((await scene.kernel.dispatch_many(whole)).results) == COMMANDS_PER_BATCH_MAX
+
+
+async def test_a_run_with_a_delay_waits_for_its_moment_and_can_be_cancelled_before(scene: Scene) -> None:
+    await scene.register(workflow("flow", "a"))
+    now = scene.clock.now()
+    delayed = await scene.create("flow", start_delay=HOUR)
+    timed = await scene.create("flow", start_at=now + HOUR)
+    dropped = await scene.create("flow", start_at=now + HOUR)
+    assert (await scene.cancel(dropped)).state is RunState.CANCELLED  # type: ignore[union-attr]
+    scene.clock.advance(HOUR - timedelta(microseconds=1))
+    assert await scene.kernel.dispatch(ClaimPendingRuns()) == PendingRunsClaimed((), now + HOUR)
+    scene.clock.advance(timedelta(microseconds=1))
+    claimed = await scene.kernel.dispatch(ClaimPendingRuns())
+    assert claimed == PendingRunsClaimed((delayed, timed), None)
+    assert (await scene.details(delayed)).run.state is RunState.RUNNING
+
+
+async def test_a_repeat_with_the_same_delay_is_the_same_request(scene: Scene) -> None:
+    await scene.register(workflow("flow", "a"))
+    first = await scene.create("flow", start_delay=HOUR, idempotency_key="once")
+    scene.clock.advance(HOUR / 2)
+    assert await scene.create("flow", start_delay=HOUR, idempotency_key="once") == first
+    other = await scene.try_create("flow", idempotency_key="once")
+    assert isinstance(other, Rejection)
+    assert other.reason is Reason.REQUEST_ID_REUSED
+
+
+@pytest.mark.parametrize("delay", [timedelta(0), -HOUR])
+async def test_a_start_that_has_passed_means_at_once(scene: Scene, delay: timedelta) -> None:
+    await scene.register(workflow("flow", "a"))
+    run_id = await scene.create("flow", start_at=scene.clock.now() + delay)
+    assert (await scene.details(run_id)).run.state is RunState.RUNNING

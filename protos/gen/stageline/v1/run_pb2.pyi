@@ -250,6 +250,7 @@ class Run(_message.Message):
     AI_CALL_COUNT_FIELD_NUMBER: _builtins.int
     UNKNOWN_COST_COUNT_FIELD_NUMBER: _builtins.int
     WASTED_COST_USD_FIELD_NUMBER: _builtins.int
+    SCHEDULED_START_TIME_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """UUID version 7 in text form, made by the server."""
     namespace: _builtins.str
@@ -322,6 +323,10 @@ class Run(_message.Message):
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageExecution]:
         """Its stages in the definition's order, those not yet started included. FULL view only."""
 
+    @_builtins.property
+    def scheduled_start_time(self) -> _timestamp_pb2.Timestamp:
+        """The time before which it was not to be started, as set at creation. Unset for one that was to start at once."""
+
     def __init__(
         self,
         *,
@@ -348,10 +353,11 @@ class Run(_message.Message):
         ai_call_count: _builtins.int = ...,
         unknown_cost_count: _builtins.int = ...,
         wasted_cost_usd: _builtins.str = ...,
+        scheduled_start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "input", b"input", "output", b"output", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "input", b"input", "output", b"output", "scheduled_start_time", b"scheduled_start_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai_call_count", b"ai_call_count", "cancel_reason", b"cancel_reason", "config", b"config", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "event_sequence", b"event_sequence", "input", b"input", "labels", b"labels", "namespace", b"namespace", "output", b"output", "priority", b"priority", "rerun_count", b"rerun_count", "run_id", b"run_id", "stages", b"stages", "start_time", b"start_time", "state", b"state", "total_cost_usd", b"total_cost_usd", "total_tokens", b"total_tokens", "unknown_cost_count", b"unknown_cost_count", "wasted_cost_usd", b"wasted_cost_usd", "workflow_name", b"workflow_name", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai_call_count", b"ai_call_count", "cancel_reason", b"cancel_reason", "config", b"config", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "event_sequence", b"event_sequence", "input", b"input", "labels", b"labels", "namespace", b"namespace", "output", b"output", "priority", b"priority", "rerun_count", b"rerun_count", "run_id", b"run_id", "scheduled_start_time", b"scheduled_start_time", "stages", b"stages", "start_time", b"start_time", "state", b"state", "total_cost_usd", b"total_cost_usd", "total_tokens", b"total_tokens", "unknown_cost_count", b"unknown_cost_count", "wasted_cost_usd", b"wasted_cost_usd", "workflow_name", b"workflow_name", "workflow_version", b"workflow_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,6 +61,8 @@ class CreateRunRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    SCHEDULED_START_TIME_FIELD_NUMBER: _builtins.int
+    START_DELAY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace. Empty means "default"."""
     request_id: _builtins.str
@@ -80,7 +82,9 @@ class CreateRunRequest(_message.Message):
 
     @_builtins.property
     def config(self) -> _payload_pb2.Payload:
-        """A JSON object: stage id to that stage's config object. Unset means none, so that every stage has its defaults."""
+        """A JSON object: stage id to that stage's config object. Unset means none, so that every stage has its defaults. Inline or
+        by reference, at most 128 KiB either way.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -89,6 +93,14 @@ class CreateRunRequest(_message.Message):
     @_builtins.property
     def annotations(self) -> _containers.RepeatedCompositeFieldContainer[_annotation_pb2.AnnotationEntry]:
         """Annotations to book with it. At most 100."""
+
+    @_builtins.property
+    def scheduled_start_time(self) -> _timestamp_pb2.Timestamp:
+        """Not before this time, at most 366 days ahead. A time that has passed means at once."""
+
+    @_builtins.property
+    def start_delay(self) -> _duration_pb2.Duration:
+        """So long after its creation by the server's clock, at most 366 days. At least 0, which means at once."""
 
     def __init__(
         self,
@@ -102,14 +114,21 @@ class CreateRunRequest(_message.Message):
         priority: _builtins.int | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         annotations: _abc.Iterable[_annotation_pb2.AnnotationEntry] | None = ...,
+        scheduled_start_time: _timestamp_pb2.Timestamp | None = ...,
+        start_delay: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "config", b"config", "input", b"input", "priority", b"priority"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "config", b"config", "input", b"input", "priority", b"priority", "scheduled_start_time", b"scheduled_start_time", "start", b"start", "start_delay", b"start_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "annotations", b"annotations", "config", b"config", "input", b"input", "labels", b"labels", "namespace", b"namespace", "priority", b"priority", "request_id", b"request_id", "workflow_name", b"workflow_name", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "annotations", b"annotations", "config", b"config", "input", b"input", "labels", b"labels", "namespace", b"namespace", "priority", b"priority", "request_id", b"request_id", "scheduled_start_time", b"scheduled_start_time", "start", b"start", "start_delay", b"start_delay", "workflow_name", b"workflow_name", "workflow_version", b"workflow_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["scheduled_start_time", "start_delay"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
 
 Global___CreateRunRequest: _TypeAlias = CreateRunRequest  # noqa: Y015
 
@@ -473,7 +492,9 @@ class RerunRunRequest(_message.Message):
     """Why, for people. At most 1,024 characters. May be empty."""
     @_builtins.property
     def config(self) -> _payload_pb2.Payload:
-        """A JSON object of stage ids and config objects, which replace the run's config of these stages. Unset means no change."""
+        """A JSON object of stage ids and config objects, which replace the run's config of these stages. Unset means no change.
+        Inline or by reference, at most 128 KiB either way.
+        """
 
     def __init__(
         self,

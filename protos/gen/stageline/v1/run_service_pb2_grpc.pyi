@@ -36,7 +36,7 @@ class RunServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunServiceAsyncStub: ...
     CreateRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CreateRunRequest, _run_service_pb2.CreateRunResponse]
-    """CreateRun creates a run and, unless it must wait for its turn, starts its first group in the same transaction.
+    """CreateRun creates a run and, unless it must wait for its time, starts its first group in the same transaction.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this name. Start a worker that has it, or register it.
@@ -45,7 +45,9 @@ class RunServiceStub:
     - INVALID_ARGUMENT, MALFORMED_JSON: input or config is not UTF-8 JSON text. Correct it.
     - INVALID_ARGUMENT, INVALID_INPUT: the input breaks the workflow's input schema. Correct the named fields.
     - INVALID_ARGUMENT, INVALID_CONFIG: the config breaks a stage's schema or names no stage. Correct it.
-    - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: input or config is too large. Upload it and send a reference.
+    - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the input is too large: upload it and send a reference. Or the config is over
+      128 KiB, be it by reference or with the defaults filled in: make it smaller.
+    - INVALID_ARGUMENT, INVALID_FIELD: a field breaks its rule, such as a start too far ahead. Correct the named fields.
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many labels or annotations, or one too large. Send fewer.
     - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
     - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
@@ -92,6 +94,7 @@ class RunServiceStub:
     - FAILED_PRECONDITION, PREDECESSORS_INCOMPLETE: a group before is not complete. Rerun from an earlier stage.
     - INVALID_ARGUMENT, INVALID_CONFIG: the config override breaks a stage's schema or names no stage. Correct it.
     - INVALID_ARGUMENT, MALFORMED_JSON: the config override is not UTF-8 JSON text. Correct it.
+    - NOT_FOUND, PAYLOAD_NOT_FOUND: the config override names bytes that are not stored. Upload them first.
     - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the config override is too large. Make it smaller.
     - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
     - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
@@ -164,7 +167,7 @@ class RunServiceAsyncStub(RunServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CreateRunRequest, _run_service_pb2.CreateRunResponse]  # type: ignore[assignment]
-    """CreateRun creates a run and, unless it must wait for its turn, starts its first group in the same transaction.
+    """CreateRun creates a run and, unless it must wait for its time, starts its first group in the same transaction.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this name. Start a worker that has it, or register it.
@@ -173,7 +176,9 @@ class RunServiceAsyncStub(RunServiceStub):
     - INVALID_ARGUMENT, MALFORMED_JSON: input or config is not UTF-8 JSON text. Correct it.
     - INVALID_ARGUMENT, INVALID_INPUT: the input breaks the workflow's input schema. Correct the named fields.
     - INVALID_ARGUMENT, INVALID_CONFIG: the config breaks a stage's schema or names no stage. Correct it.
-    - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: input or config is too large. Upload it and send a reference.
+    - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the input is too large: upload it and send a reference. Or the config is over
+      128 KiB, be it by reference or with the defaults filled in: make it smaller.
+    - INVALID_ARGUMENT, INVALID_FIELD: a field breaks its rule, such as a start too far ahead. Correct the named fields.
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many labels or annotations, or one too large. Send fewer.
     - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
     - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
@@ -220,6 +225,7 @@ class RunServiceAsyncStub(RunServiceStub):
     - FAILED_PRECONDITION, PREDECESSORS_INCOMPLETE: a group before is not complete. Rerun from an earlier stage.
     - INVALID_ARGUMENT, INVALID_CONFIG: the config override breaks a stage's schema or names no stage. Correct it.
     - INVALID_ARGUMENT, MALFORMED_JSON: the config override is not UTF-8 JSON text. Correct it.
+    - NOT_FOUND, PAYLOAD_NOT_FOUND: the config override names bytes that are not stored. Upload them first.
     - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the config override is too large. Make it smaller.
     - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
     - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
@@ -294,7 +300,7 @@ class RunServiceServicer:
         request: _run_service_pb2.CreateRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.CreateRunResponse, _abc.Awaitable[_run_service_pb2.CreateRunResponse]]:
-        """CreateRun creates a run and, unless it must wait for its turn, starts its first group in the same transaction.
+        """CreateRun creates a run and, unless it must wait for its time, starts its first group in the same transaction.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this name. Start a worker that has it, or register it.
@@ -303,7 +309,9 @@ class RunServiceServicer:
         - INVALID_ARGUMENT, MALFORMED_JSON: input or config is not UTF-8 JSON text. Correct it.
         - INVALID_ARGUMENT, INVALID_INPUT: the input breaks the workflow's input schema. Correct the named fields.
         - INVALID_ARGUMENT, INVALID_CONFIG: the config breaks a stage's schema or names no stage. Correct it.
-        - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: input or config is too large. Upload it and send a reference.
+        - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the input is too large: upload it and send a reference. Or the config is over
+          128 KiB, be it by reference or with the defaults filled in: make it smaller.
+        - INVALID_ARGUMENT, INVALID_FIELD: a field breaks its rule, such as a start too far ahead. Correct the named fields.
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many labels or annotations, or one too large. Send fewer.
         - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
         - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
@@ -375,6 +383,7 @@ class RunServiceServicer:
         - FAILED_PRECONDITION, PREDECESSORS_INCOMPLETE: a group before is not complete. Rerun from an earlier stage.
         - INVALID_ARGUMENT, INVALID_CONFIG: the config override breaks a stage's schema or names no stage. Correct it.
         - INVALID_ARGUMENT, MALFORMED_JSON: the config override is not UTF-8 JSON text. Correct it.
+        - NOT_FOUND, PAYLOAD_NOT_FOUND: the config override names bytes that are not stored. Upload them first.
         - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the config override is too large. Make it smaller.
         - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
         - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.

@@ -400,8 +400,10 @@ type Run struct {
 	// The part of `total_cost_usd` that was spent for nothing: by attempts that failed, workers that were lost, and work
 	// that a rerun or a cancellation discarded (see UsageRecord.wasted). Set like `ai_call_count`, empty in lists.
 	WastedCostUsd string `protobuf:"bytes,23,opt,name=wasted_cost_usd,json=wastedCostUsd,proto3" json:"wasted_cost_usd,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The time before which it was not to be started, as set at creation. Unset for one that was to start at once.
+	ScheduledStartTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=scheduled_start_time,json=scheduledStartTime,proto3" json:"scheduled_start_time,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -593,6 +595,13 @@ func (x *Run) GetWastedCostUsd() string {
 		return x.WastedCostUsd
 	}
 	return ""
+}
+
+func (x *Run) GetScheduledStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ScheduledStartTime
+	}
+	return nil
 }
 
 // StageExecution is the state of one stage in one run.
@@ -998,7 +1007,7 @@ var File_stageline_v1_run_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x16stageline/v1/run.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\x94\b\n" +
+	"\x16stageline/v1/run.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\xe2\b\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12#\n" +
@@ -1026,7 +1035,8 @@ const file_stageline_v1_run_proto_rawDesc = "" +
 	"rerunCount\x12\"\n" +
 	"\rai_call_count\x18\x15 \x01(\x03R\vaiCallCount\x12,\n" +
 	"\x12unknown_cost_count\x18\x16 \x01(\x03R\x10unknownCostCount\x12&\n" +
-	"\x0fwasted_cost_usd\x18\x17 \x01(\tR\rwastedCostUsd\x1a9\n" +
+	"\x0fwasted_cost_usd\x18\x17 \x01(\tR\rwastedCostUsd\x12L\n" +
+	"\x14scheduled_start_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\x12scheduledStartTime\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd9\a\n" +
@@ -1159,25 +1169,26 @@ var file_stageline_v1_run_proto_depIdxs = []int32{
 	13, // 7: stageline.v1.Run.start_time:type_name -> google.protobuf.Timestamp
 	13, // 8: stageline.v1.Run.end_time:type_name -> google.protobuf.Timestamp
 	6,  // 9: stageline.v1.Run.stages:type_name -> stageline.v1.StageExecution
-	2,  // 10: stageline.v1.StageExecution.state:type_name -> stageline.v1.StageState
-	13, // 11: stageline.v1.StageExecution.ready_time:type_name -> google.protobuf.Timestamp
-	13, // 12: stageline.v1.StageExecution.start_time:type_name -> google.protobuf.Timestamp
-	13, // 13: stageline.v1.StageExecution.end_time:type_name -> google.protobuf.Timestamp
-	11, // 14: stageline.v1.StageExecution.output:type_name -> stageline.v1.Payload
-	14, // 15: stageline.v1.StageExecution.error:type_name -> stageline.v1.StageError
-	10, // 16: stageline.v1.StageExecution.metrics:type_name -> stageline.v1.StageExecution.MetricsEntry
-	3,  // 17: stageline.v1.StageExecution.waiting_reason:type_name -> stageline.v1.WaitingReason
-	13, // 18: stageline.v1.StageExecution.next_attempt_time:type_name -> google.protobuf.Timestamp
-	7,  // 19: stageline.v1.StageExecution.progress:type_name -> stageline.v1.StageProgress
-	15, // 20: stageline.v1.StageExecution.active_duration:type_name -> google.protobuf.Duration
-	13, // 21: stageline.v1.StageProgress.update_time:type_name -> google.protobuf.Timestamp
-	4,  // 22: stageline.v1.LogEntry.level:type_name -> stageline.v1.LogLevel
-	13, // 23: stageline.v1.LogEntry.log_time:type_name -> google.protobuf.Timestamp
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	13, // 10: stageline.v1.Run.scheduled_start_time:type_name -> google.protobuf.Timestamp
+	2,  // 11: stageline.v1.StageExecution.state:type_name -> stageline.v1.StageState
+	13, // 12: stageline.v1.StageExecution.ready_time:type_name -> google.protobuf.Timestamp
+	13, // 13: stageline.v1.StageExecution.start_time:type_name -> google.protobuf.Timestamp
+	13, // 14: stageline.v1.StageExecution.end_time:type_name -> google.protobuf.Timestamp
+	11, // 15: stageline.v1.StageExecution.output:type_name -> stageline.v1.Payload
+	14, // 16: stageline.v1.StageExecution.error:type_name -> stageline.v1.StageError
+	10, // 17: stageline.v1.StageExecution.metrics:type_name -> stageline.v1.StageExecution.MetricsEntry
+	3,  // 18: stageline.v1.StageExecution.waiting_reason:type_name -> stageline.v1.WaitingReason
+	13, // 19: stageline.v1.StageExecution.next_attempt_time:type_name -> google.protobuf.Timestamp
+	7,  // 20: stageline.v1.StageExecution.progress:type_name -> stageline.v1.StageProgress
+	15, // 21: stageline.v1.StageExecution.active_duration:type_name -> google.protobuf.Duration
+	13, // 22: stageline.v1.StageProgress.update_time:type_name -> google.protobuf.Timestamp
+	4,  // 23: stageline.v1.LogEntry.level:type_name -> stageline.v1.LogLevel
+	13, // 24: stageline.v1.LogEntry.log_time:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_run_proto_init() }

@@ -40,14 +40,22 @@ type CreateRunRequest struct {
 	WorkflowVersion int32 `protobuf:"varint,4,opt,name=workflow_version,json=workflowVersion,proto3" json:"workflow_version,omitempty"`
 	// The input. Unset means an empty object.
 	Input *Payload `protobuf:"bytes,5,opt,name=input,proto3" json:"input,omitempty"`
-	// A JSON object: stage id to that stage's config object. Unset means none, so that every stage has its defaults.
+	// A JSON object: stage id to that stage's config object. Unset means none, so that every stage has its defaults. Inline or
+	// by reference, at most 128 KiB either way.
 	Config *Payload `protobuf:"bytes,6,opt,name=config,proto3" json:"config,omitempty"`
 	// Urgency, 0 to 100, higher first. Unset means 5.
 	Priority *int32 `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	// Labels to find it by. At most 64; keys 1 to 63 characters of `[a-zA-Z0-9._/-]`, values at most 255 characters.
 	Labels map[string]string `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Annotations to book with it. At most 100.
-	Annotations   []*AnnotationEntry `protobuf:"bytes,9,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	Annotations []*AnnotationEntry `protobuf:"bytes,9,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	// When to start it. Unset means at once. Until then the run is PENDING: it can be read, cancelled, and found by its labels.
+	//
+	// Types that are valid to be assigned to Start:
+	//
+	//	*CreateRunRequest_ScheduledStartTime
+	//	*CreateRunRequest_StartDelay
+	Start         isCreateRunRequest_Start `protobuf_oneof:"start"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -144,6 +152,49 @@ func (x *CreateRunRequest) GetAnnotations() []*AnnotationEntry {
 	}
 	return nil
 }
+
+func (x *CreateRunRequest) GetStart() isCreateRunRequest_Start {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *CreateRunRequest) GetScheduledStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Start.(*CreateRunRequest_ScheduledStartTime); ok {
+			return x.ScheduledStartTime
+		}
+	}
+	return nil
+}
+
+func (x *CreateRunRequest) GetStartDelay() *durationpb.Duration {
+	if x != nil {
+		if x, ok := x.Start.(*CreateRunRequest_StartDelay); ok {
+			return x.StartDelay
+		}
+	}
+	return nil
+}
+
+type isCreateRunRequest_Start interface {
+	isCreateRunRequest_Start()
+}
+
+type CreateRunRequest_ScheduledStartTime struct {
+	// Not before this time, at most 366 days ahead. A time that has passed means at once.
+	ScheduledStartTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=scheduled_start_time,json=scheduledStartTime,proto3,oneof"`
+}
+
+type CreateRunRequest_StartDelay struct {
+	// So long after its creation by the server's clock, at most 366 days. At least 0, which means at once.
+	StartDelay *durationpb.Duration `protobuf:"bytes,11,opt,name=start_delay,json=startDelay,proto3,oneof"`
+}
+
+func (*CreateRunRequest_ScheduledStartTime) isCreateRunRequest_Start() {}
+
+func (*CreateRunRequest_StartDelay) isCreateRunRequest_Start() {}
 
 // CreateRunResponse holds the run.
 type CreateRunResponse struct {
@@ -803,6 +854,7 @@ type RerunRunRequest struct {
 	// The stage whose group is the first to run again. Empty means the first group.
 	FromStageId string `protobuf:"bytes,4,opt,name=from_stage_id,json=fromStageId,proto3" json:"from_stage_id,omitempty"`
 	// A JSON object of stage ids and config objects, which replace the run's config of these stages. Unset means no change.
+	// Inline or by reference, at most 128 KiB either way.
 	Config *Payload `protobuf:"bytes,5,opt,name=config,proto3" json:"config,omitempty"`
 	// Why, for people. At most 1,024 characters. May be empty.
 	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1905,7 +1957,7 @@ var File_stageline_v1_run_service_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1estageline/v1/run_service.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/event.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x16stageline/v1/run.proto\"\xe9\x03\n" +
+	"\x1estageline/v1/run_service.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstageline/v1/annotation.proto\x1a\x18stageline/v1/error.proto\x1a\x18stageline/v1/event.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\x1a\x16stageline/v1/run.proto\"\x80\x05\n" +
 	"\x10CreateRunRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\n" +
@@ -1914,12 +1966,17 @@ const file_stageline_v1_run_service_proto_rawDesc = "" +
 	"\x10workflow_version\x18\x04 \x01(\x05R\x0fworkflowVersion\x12+\n" +
 	"\x05input\x18\x05 \x01(\v2\x15.stageline.v1.PayloadR\x05input\x12-\n" +
 	"\x06config\x18\x06 \x01(\v2\x15.stageline.v1.PayloadR\x06config\x12\x1f\n" +
-	"\bpriority\x18\a \x01(\x05H\x00R\bpriority\x88\x01\x01\x12B\n" +
+	"\bpriority\x18\a \x01(\x05H\x01R\bpriority\x88\x01\x01\x12B\n" +
 	"\x06labels\x18\b \x03(\v2*.stageline.v1.CreateRunRequest.LabelsEntryR\x06labels\x12?\n" +
-	"\vannotations\x18\t \x03(\v2\x1d.stageline.v1.AnnotationEntryR\vannotations\x1a9\n" +
+	"\vannotations\x18\t \x03(\v2\x1d.stageline.v1.AnnotationEntryR\vannotations\x12N\n" +
+	"\x14scheduled_start_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x12scheduledStartTime\x12<\n" +
+	"\vstart_delay\x18\v \x01(\v2\x19.google.protobuf.DurationH\x00R\n" +
+	"startDelay\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
+	"\x05startB\v\n" +
 	"\t_priority\"T\n" +
 	"\x11CreateRunResponse\x12#\n" +
 	"\x03run\x18\x01 \x01(\v2\x11.stageline.v1.RunR\x03run\x12\x1a\n" +
@@ -2110,14 +2167,14 @@ var file_stageline_v1_run_service_proto_goTypes = []any{
 	nil,                             // 27: stageline.v1.ListRunsRequest.LabelsEntry
 	(*Payload)(nil),                 // 28: stageline.v1.Payload
 	(*AnnotationEntry)(nil),         // 29: stageline.v1.AnnotationEntry
-	(*Run)(nil),                     // 30: stageline.v1.Run
-	(*ErrorDetail)(nil),             // 31: stageline.v1.ErrorDetail
-	(RunView)(0),                    // 32: stageline.v1.RunView
-	(RunState)(0),                   // 33: stageline.v1.RunState
-	(*timestamppb.Timestamp)(nil),   // 34: google.protobuf.Timestamp
-	(*Event)(nil),                   // 35: stageline.v1.Event
-	(LogLevel)(0),                   // 36: stageline.v1.LogLevel
-	(*durationpb.Duration)(nil),     // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 31: google.protobuf.Duration
+	(*Run)(nil),                     // 32: stageline.v1.Run
+	(*ErrorDetail)(nil),             // 33: stageline.v1.ErrorDetail
+	(RunView)(0),                    // 34: stageline.v1.RunView
+	(RunState)(0),                   // 35: stageline.v1.RunState
+	(*Event)(nil),                   // 36: stageline.v1.Event
+	(LogLevel)(0),                   // 37: stageline.v1.LogLevel
 	(*LogEntry)(nil),                // 38: stageline.v1.LogEntry
 	(*Annotation)(nil),              // 39: stageline.v1.Annotation
 	(*StageError)(nil),              // 40: stageline.v1.StageError
@@ -2127,64 +2184,66 @@ var file_stageline_v1_run_service_proto_depIdxs = []int32{
 	28, // 1: stageline.v1.CreateRunRequest.config:type_name -> stageline.v1.Payload
 	26, // 2: stageline.v1.CreateRunRequest.labels:type_name -> stageline.v1.CreateRunRequest.LabelsEntry
 	29, // 3: stageline.v1.CreateRunRequest.annotations:type_name -> stageline.v1.AnnotationEntry
-	30, // 4: stageline.v1.CreateRunResponse.run:type_name -> stageline.v1.Run
-	0,  // 5: stageline.v1.BatchCreateRunsRequest.requests:type_name -> stageline.v1.CreateRunRequest
-	4,  // 6: stageline.v1.BatchCreateRunsResponse.results:type_name -> stageline.v1.BatchCreateRunsResult
-	1,  // 7: stageline.v1.BatchCreateRunsResult.created:type_name -> stageline.v1.CreateRunResponse
-	31, // 8: stageline.v1.BatchCreateRunsResult.error:type_name -> stageline.v1.ErrorDetail
-	32, // 9: stageline.v1.GetRunRequest.view:type_name -> stageline.v1.RunView
-	30, // 10: stageline.v1.GetRunResponse.run:type_name -> stageline.v1.Run
-	33, // 11: stageline.v1.ListRunsRequest.states:type_name -> stageline.v1.RunState
-	34, // 12: stageline.v1.ListRunsRequest.created_after:type_name -> google.protobuf.Timestamp
-	34, // 13: stageline.v1.ListRunsRequest.created_before:type_name -> google.protobuf.Timestamp
-	27, // 14: stageline.v1.ListRunsRequest.labels:type_name -> stageline.v1.ListRunsRequest.LabelsEntry
-	32, // 15: stageline.v1.ListRunsRequest.view:type_name -> stageline.v1.RunView
-	30, // 16: stageline.v1.ListRunsResponse.runs:type_name -> stageline.v1.Run
-	30, // 17: stageline.v1.CancelRunResponse.run:type_name -> stageline.v1.Run
-	28, // 18: stageline.v1.RerunRunRequest.config:type_name -> stageline.v1.Payload
-	30, // 19: stageline.v1.RerunRunResponse.run:type_name -> stageline.v1.Run
-	35, // 20: stageline.v1.WatchRunResponse.event:type_name -> stageline.v1.Event
-	35, // 21: stageline.v1.ListRunEventsResponse.events:type_name -> stageline.v1.Event
-	36, // 22: stageline.v1.ListRunLogsRequest.level_min:type_name -> stageline.v1.LogLevel
-	37, // 23: stageline.v1.ListRunLogsRequest.wait:type_name -> google.protobuf.Duration
-	38, // 24: stageline.v1.ListRunLogsResponse.entries:type_name -> stageline.v1.LogEntry
-	29, // 25: stageline.v1.AnnotateRunRequest.annotations:type_name -> stageline.v1.AnnotationEntry
-	34, // 26: stageline.v1.ListAnnotationsRequest.since:type_name -> google.protobuf.Timestamp
-	34, // 27: stageline.v1.ListAnnotationsRequest.until:type_name -> google.protobuf.Timestamp
-	39, // 28: stageline.v1.ListAnnotationsResponse.annotations:type_name -> stageline.v1.Annotation
-	28, // 29: stageline.v1.ResumeStageRequest.output:type_name -> stageline.v1.Payload
-	40, // 30: stageline.v1.ResumeStageRequest.failure:type_name -> stageline.v1.StageError
-	24, // 31: stageline.v1.ResumeStageRequest.check_now:type_name -> stageline.v1.CheckNow
-	30, // 32: stageline.v1.ResumeStageResponse.run:type_name -> stageline.v1.Run
-	0,  // 33: stageline.v1.RunService.CreateRun:input_type -> stageline.v1.CreateRunRequest
-	2,  // 34: stageline.v1.RunService.BatchCreateRuns:input_type -> stageline.v1.BatchCreateRunsRequest
-	5,  // 35: stageline.v1.RunService.GetRun:input_type -> stageline.v1.GetRunRequest
-	7,  // 36: stageline.v1.RunService.ListRuns:input_type -> stageline.v1.ListRunsRequest
-	9,  // 37: stageline.v1.RunService.CancelRun:input_type -> stageline.v1.CancelRunRequest
-	11, // 38: stageline.v1.RunService.RerunRun:input_type -> stageline.v1.RerunRunRequest
-	13, // 39: stageline.v1.RunService.WatchRun:input_type -> stageline.v1.WatchRunRequest
-	15, // 40: stageline.v1.RunService.ListRunEvents:input_type -> stageline.v1.ListRunEventsRequest
-	17, // 41: stageline.v1.RunService.ListRunLogs:input_type -> stageline.v1.ListRunLogsRequest
-	19, // 42: stageline.v1.RunService.AnnotateRun:input_type -> stageline.v1.AnnotateRunRequest
-	21, // 43: stageline.v1.RunService.ListAnnotations:input_type -> stageline.v1.ListAnnotationsRequest
-	23, // 44: stageline.v1.RunService.ResumeStage:input_type -> stageline.v1.ResumeStageRequest
-	1,  // 45: stageline.v1.RunService.CreateRun:output_type -> stageline.v1.CreateRunResponse
-	3,  // 46: stageline.v1.RunService.BatchCreateRuns:output_type -> stageline.v1.BatchCreateRunsResponse
-	6,  // 47: stageline.v1.RunService.GetRun:output_type -> stageline.v1.GetRunResponse
-	8,  // 48: stageline.v1.RunService.ListRuns:output_type -> stageline.v1.ListRunsResponse
-	10, // 49: stageline.v1.RunService.CancelRun:output_type -> stageline.v1.CancelRunResponse
-	12, // 50: stageline.v1.RunService.RerunRun:output_type -> stageline.v1.RerunRunResponse
-	14, // 51: stageline.v1.RunService.WatchRun:output_type -> stageline.v1.WatchRunResponse
-	16, // 52: stageline.v1.RunService.ListRunEvents:output_type -> stageline.v1.ListRunEventsResponse
-	18, // 53: stageline.v1.RunService.ListRunLogs:output_type -> stageline.v1.ListRunLogsResponse
-	20, // 54: stageline.v1.RunService.AnnotateRun:output_type -> stageline.v1.AnnotateRunResponse
-	22, // 55: stageline.v1.RunService.ListAnnotations:output_type -> stageline.v1.ListAnnotationsResponse
-	25, // 56: stageline.v1.RunService.ResumeStage:output_type -> stageline.v1.ResumeStageResponse
-	45, // [45:57] is the sub-list for method output_type
-	33, // [33:45] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	30, // 4: stageline.v1.CreateRunRequest.scheduled_start_time:type_name -> google.protobuf.Timestamp
+	31, // 5: stageline.v1.CreateRunRequest.start_delay:type_name -> google.protobuf.Duration
+	32, // 6: stageline.v1.CreateRunResponse.run:type_name -> stageline.v1.Run
+	0,  // 7: stageline.v1.BatchCreateRunsRequest.requests:type_name -> stageline.v1.CreateRunRequest
+	4,  // 8: stageline.v1.BatchCreateRunsResponse.results:type_name -> stageline.v1.BatchCreateRunsResult
+	1,  // 9: stageline.v1.BatchCreateRunsResult.created:type_name -> stageline.v1.CreateRunResponse
+	33, // 10: stageline.v1.BatchCreateRunsResult.error:type_name -> stageline.v1.ErrorDetail
+	34, // 11: stageline.v1.GetRunRequest.view:type_name -> stageline.v1.RunView
+	32, // 12: stageline.v1.GetRunResponse.run:type_name -> stageline.v1.Run
+	35, // 13: stageline.v1.ListRunsRequest.states:type_name -> stageline.v1.RunState
+	30, // 14: stageline.v1.ListRunsRequest.created_after:type_name -> google.protobuf.Timestamp
+	30, // 15: stageline.v1.ListRunsRequest.created_before:type_name -> google.protobuf.Timestamp
+	27, // 16: stageline.v1.ListRunsRequest.labels:type_name -> stageline.v1.ListRunsRequest.LabelsEntry
+	34, // 17: stageline.v1.ListRunsRequest.view:type_name -> stageline.v1.RunView
+	32, // 18: stageline.v1.ListRunsResponse.runs:type_name -> stageline.v1.Run
+	32, // 19: stageline.v1.CancelRunResponse.run:type_name -> stageline.v1.Run
+	28, // 20: stageline.v1.RerunRunRequest.config:type_name -> stageline.v1.Payload
+	32, // 21: stageline.v1.RerunRunResponse.run:type_name -> stageline.v1.Run
+	36, // 22: stageline.v1.WatchRunResponse.event:type_name -> stageline.v1.Event
+	36, // 23: stageline.v1.ListRunEventsResponse.events:type_name -> stageline.v1.Event
+	37, // 24: stageline.v1.ListRunLogsRequest.level_min:type_name -> stageline.v1.LogLevel
+	31, // 25: stageline.v1.ListRunLogsRequest.wait:type_name -> google.protobuf.Duration
+	38, // 26: stageline.v1.ListRunLogsResponse.entries:type_name -> stageline.v1.LogEntry
+	29, // 27: stageline.v1.AnnotateRunRequest.annotations:type_name -> stageline.v1.AnnotationEntry
+	30, // 28: stageline.v1.ListAnnotationsRequest.since:type_name -> google.protobuf.Timestamp
+	30, // 29: stageline.v1.ListAnnotationsRequest.until:type_name -> google.protobuf.Timestamp
+	39, // 30: stageline.v1.ListAnnotationsResponse.annotations:type_name -> stageline.v1.Annotation
+	28, // 31: stageline.v1.ResumeStageRequest.output:type_name -> stageline.v1.Payload
+	40, // 32: stageline.v1.ResumeStageRequest.failure:type_name -> stageline.v1.StageError
+	24, // 33: stageline.v1.ResumeStageRequest.check_now:type_name -> stageline.v1.CheckNow
+	32, // 34: stageline.v1.ResumeStageResponse.run:type_name -> stageline.v1.Run
+	0,  // 35: stageline.v1.RunService.CreateRun:input_type -> stageline.v1.CreateRunRequest
+	2,  // 36: stageline.v1.RunService.BatchCreateRuns:input_type -> stageline.v1.BatchCreateRunsRequest
+	5,  // 37: stageline.v1.RunService.GetRun:input_type -> stageline.v1.GetRunRequest
+	7,  // 38: stageline.v1.RunService.ListRuns:input_type -> stageline.v1.ListRunsRequest
+	9,  // 39: stageline.v1.RunService.CancelRun:input_type -> stageline.v1.CancelRunRequest
+	11, // 40: stageline.v1.RunService.RerunRun:input_type -> stageline.v1.RerunRunRequest
+	13, // 41: stageline.v1.RunService.WatchRun:input_type -> stageline.v1.WatchRunRequest
+	15, // 42: stageline.v1.RunService.ListRunEvents:input_type -> stageline.v1.ListRunEventsRequest
+	17, // 43: stageline.v1.RunService.ListRunLogs:input_type -> stageline.v1.ListRunLogsRequest
+	19, // 44: stageline.v1.RunService.AnnotateRun:input_type -> stageline.v1.AnnotateRunRequest
+	21, // 45: stageline.v1.RunService.ListAnnotations:input_type -> stageline.v1.ListAnnotationsRequest
+	23, // 46: stageline.v1.RunService.ResumeStage:input_type -> stageline.v1.ResumeStageRequest
+	1,  // 47: stageline.v1.RunService.CreateRun:output_type -> stageline.v1.CreateRunResponse
+	3,  // 48: stageline.v1.RunService.BatchCreateRuns:output_type -> stageline.v1.BatchCreateRunsResponse
+	6,  // 49: stageline.v1.RunService.GetRun:output_type -> stageline.v1.GetRunResponse
+	8,  // 50: stageline.v1.RunService.ListRuns:output_type -> stageline.v1.ListRunsResponse
+	10, // 51: stageline.v1.RunService.CancelRun:output_type -> stageline.v1.CancelRunResponse
+	12, // 52: stageline.v1.RunService.RerunRun:output_type -> stageline.v1.RerunRunResponse
+	14, // 53: stageline.v1.RunService.WatchRun:output_type -> stageline.v1.WatchRunResponse
+	16, // 54: stageline.v1.RunService.ListRunEvents:output_type -> stageline.v1.ListRunEventsResponse
+	18, // 55: stageline.v1.RunService.ListRunLogs:output_type -> stageline.v1.ListRunLogsResponse
+	20, // 56: stageline.v1.RunService.AnnotateRun:output_type -> stageline.v1.AnnotateRunResponse
+	22, // 57: stageline.v1.RunService.ListAnnotations:output_type -> stageline.v1.ListAnnotationsResponse
+	25, // 58: stageline.v1.RunService.ResumeStage:output_type -> stageline.v1.ResumeStageResponse
+	47, // [47:59] is the sub-list for method output_type
+	35, // [35:47] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_run_service_proto_init() }
@@ -2198,7 +2257,10 @@ func file_stageline_v1_run_service_proto_init() {
 	file_stageline_v1_failure_proto_init()
 	file_stageline_v1_payload_proto_init()
 	file_stageline_v1_run_proto_init()
-	file_stageline_v1_run_service_proto_msgTypes[0].OneofWrappers = []any{}
+	file_stageline_v1_run_service_proto_msgTypes[0].OneofWrappers = []any{
+		(*CreateRunRequest_ScheduledStartTime)(nil),
+		(*CreateRunRequest_StartDelay)(nil),
+	}
 	file_stageline_v1_run_service_proto_msgTypes[4].OneofWrappers = []any{
 		(*BatchCreateRunsResult_Created)(nil),
 		(*BatchCreateRunsResult_Error)(nil),

@@ -42,19 +42,21 @@ const (
 // RunService starts, reads and changes runs. Every change is committed before its answer, and is safe to retry with the
 // same request id. Every error is described in error.proto, also the common ones that any method may return.
 type RunServiceClient interface {
-	// CreateRun creates a run and, unless it must wait for its turn, starts its first group in the same transaction.
+	// CreateRun creates a run and, unless it must wait for its time, starts its first group in the same transaction.
 	//
 	// Errors:
-	// - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this name. Start a worker that has it, or register it.
-	// - NOT_FOUND, WORKFLOW_VERSION_NOT_FOUND: no such version. Use 0, the latest.
-	// - NOT_FOUND, PAYLOAD_NOT_FOUND: a reference names bytes that are not stored. Upload them first.
-	// - INVALID_ARGUMENT, MALFORMED_JSON: input or config is not UTF-8 JSON text. Correct it.
-	// - INVALID_ARGUMENT, INVALID_INPUT: the input breaks the workflow's input schema. Correct the named fields.
-	// - INVALID_ARGUMENT, INVALID_CONFIG: the config breaks a stage's schema or names no stage. Correct it.
-	// - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: input or config is too large. Upload it and send a reference.
-	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many labels or annotations, or one too large. Send fewer.
-	// - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
-	// - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
+	//   - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this name. Start a worker that has it, or register it.
+	//   - NOT_FOUND, WORKFLOW_VERSION_NOT_FOUND: no such version. Use 0, the latest.
+	//   - NOT_FOUND, PAYLOAD_NOT_FOUND: a reference names bytes that are not stored. Upload them first.
+	//   - INVALID_ARGUMENT, MALFORMED_JSON: input or config is not UTF-8 JSON text. Correct it.
+	//   - INVALID_ARGUMENT, INVALID_INPUT: the input breaks the workflow's input schema. Correct the named fields.
+	//   - INVALID_ARGUMENT, INVALID_CONFIG: the config breaks a stage's schema or names no stage. Correct it.
+	//   - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the input is too large: upload it and send a reference. Or the config is over
+	//     128 KiB, be it by reference or with the defaults filled in: make it smaller.
+	//   - INVALID_ARGUMENT, INVALID_FIELD: a field breaks its rule, such as a start too far ahead. Correct the named fields.
+	//   - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many labels or annotations, or one too large. Send fewer.
+	//   - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
+	//   - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
 	CreateRun(ctx context.Context, in *CreateRunRequest, opts ...grpc.CallOption) (*CreateRunResponse, error)
 	// BatchCreateRuns creates many runs at the price of few transactions. Each item is taken or refused by itself; the
 	// call fails only when the whole request is at fault. When the call fails for lack of a connection, some items may
@@ -93,6 +95,7 @@ type RunServiceClient interface {
 	// - FAILED_PRECONDITION, PREDECESSORS_INCOMPLETE: a group before is not complete. Rerun from an earlier stage.
 	// - INVALID_ARGUMENT, INVALID_CONFIG: the config override breaks a stage's schema or names no stage. Correct it.
 	// - INVALID_ARGUMENT, MALFORMED_JSON: the config override is not UTF-8 JSON text. Correct it.
+	// - NOT_FOUND, PAYLOAD_NOT_FOUND: the config override names bytes that are not stored. Upload them first.
 	// - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the config override is too large. Make it smaller.
 	// - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
 	// - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
@@ -296,19 +299,21 @@ func (c *runServiceClient) ResumeStage(ctx context.Context, in *ResumeStageReque
 // RunService starts, reads and changes runs. Every change is committed before its answer, and is safe to retry with the
 // same request id. Every error is described in error.proto, also the common ones that any method may return.
 type RunServiceServer interface {
-	// CreateRun creates a run and, unless it must wait for its turn, starts its first group in the same transaction.
+	// CreateRun creates a run and, unless it must wait for its time, starts its first group in the same transaction.
 	//
 	// Errors:
-	// - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this name. Start a worker that has it, or register it.
-	// - NOT_FOUND, WORKFLOW_VERSION_NOT_FOUND: no such version. Use 0, the latest.
-	// - NOT_FOUND, PAYLOAD_NOT_FOUND: a reference names bytes that are not stored. Upload them first.
-	// - INVALID_ARGUMENT, MALFORMED_JSON: input or config is not UTF-8 JSON text. Correct it.
-	// - INVALID_ARGUMENT, INVALID_INPUT: the input breaks the workflow's input schema. Correct the named fields.
-	// - INVALID_ARGUMENT, INVALID_CONFIG: the config breaks a stage's schema or names no stage. Correct it.
-	// - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: input or config is too large. Upload it and send a reference.
-	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many labels or annotations, or one too large. Send fewer.
-	// - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
-	// - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
+	//   - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this name. Start a worker that has it, or register it.
+	//   - NOT_FOUND, WORKFLOW_VERSION_NOT_FOUND: no such version. Use 0, the latest.
+	//   - NOT_FOUND, PAYLOAD_NOT_FOUND: a reference names bytes that are not stored. Upload them first.
+	//   - INVALID_ARGUMENT, MALFORMED_JSON: input or config is not UTF-8 JSON text. Correct it.
+	//   - INVALID_ARGUMENT, INVALID_INPUT: the input breaks the workflow's input schema. Correct the named fields.
+	//   - INVALID_ARGUMENT, INVALID_CONFIG: the config breaks a stage's schema or names no stage. Correct it.
+	//   - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the input is too large: upload it and send a reference. Or the config is over
+	//     128 KiB, be it by reference or with the defaults filled in: make it smaller.
+	//   - INVALID_ARGUMENT, INVALID_FIELD: a field breaks its rule, such as a start too far ahead. Correct the named fields.
+	//   - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many labels or annotations, or one too large. Send fewer.
+	//   - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
+	//   - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
 	CreateRun(context.Context, *CreateRunRequest) (*CreateRunResponse, error)
 	// BatchCreateRuns creates many runs at the price of few transactions. Each item is taken or refused by itself; the
 	// call fails only when the whole request is at fault. When the call fails for lack of a connection, some items may
@@ -347,6 +352,7 @@ type RunServiceServer interface {
 	// - FAILED_PRECONDITION, PREDECESSORS_INCOMPLETE: a group before is not complete. Rerun from an earlier stage.
 	// - INVALID_ARGUMENT, INVALID_CONFIG: the config override breaks a stage's schema or names no stage. Correct it.
 	// - INVALID_ARGUMENT, MALFORMED_JSON: the config override is not UTF-8 JSON text. Correct it.
+	// - NOT_FOUND, PAYLOAD_NOT_FOUND: the config override names bytes that are not stored. Upload them first.
 	// - RESOURCE_EXHAUSTED, PAYLOAD_TOO_LARGE: the config override is too large. Make it smaller.
 	// - ALREADY_EXISTS, REQUEST_ID_REUSED: the request id belongs to another request. Use a fresh one.
 	// - ABORTED, REQUEST_IN_PROGRESS: the first call with this request id still runs. Retry with backoff.
