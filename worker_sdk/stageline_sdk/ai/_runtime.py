@@ -1,0 +1,68 @@
+"""What a worker has for the AI calls of its stages: its models, and their clients, for each event loop."""
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+from stageline_sdk._portal import LoopThread
+from stageline_sdk.ai.errors import MissingExtraError
+from stageline_sdk.ai.registry import DEFAULT_REGISTRY, ModelRegistry
+
+if TYPE_CHECKING:
+    from stageline_sdk.ai._backend.clients import LoopClients
+
+
+class AiRuntime:
+    """Clients of providers, made with the first call on each loop, and a loop of its own for stages that have none.
+
+    Attributes:
+        registry: The models that calls can name.
+        portal: Runs the calls of plain `def` stages.
+    """
+
+    def __init__(self, registry: ModelRegistry | None = None) -> None:
+        self.registry = registry or DEFAULT_REGISTRY
+        self.portal = LoopThread("stageline-ai")
+        self._lock = threading.Lock()
+        self._clients: dict[asyncio.AbstractEventLoop, LoopClients] = {}
+
+    async def clients(self) -> "LoopClients":
+        """Return the clients of the running loop.
+
+        Raises:
+            MissingExtraError: The libraries for AI calls are not installed.
+        """
+        loop = asyncio.get_running_loop()
+        known = self._clients.get(loop)
+        if known is not None:
+            return known
+        await asyncio.to_thread(_load_backend)  # It takes seconds, which must not hold up the loop.
+        from stageline_sdk.ai._backend.clients import LoopClients  # noqa: PLC0415 - heavy, and needed here only
+
+        with self._lock:
+            for each in [each for each in self._clients if each.is_closed()]:
+                del self._clients[each]
+            return self._clients.setdefault(loop, LoopClients(self.registry))
+
+    async def close(self) -> None:
+        """Close the clients of the running loop and of the portal. Those of other loops end with them."""
+        own = self._clients.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            await own.close()
+        await asyncio.to_thread(self.portal.close, self._close_running)
+
+    async def _close_running(self) -> None:
+        own = self._clients.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            await own.close()
+
+
+def _load_backend() -> None:
+    try:
+        import stageline_sdk.ai._backend.calls  # noqa: PLC0415 - heavy, and most workers never need it
+    except ImportError as error:
+        raise MissingExtraError(
+            "AI calls need more libraries than the default install has: pip install 'stageline[openai]', "
+            f"[anthropic] or [google] ({error})",
+            extra="ai",
+        ) from error
