@@ -13,6 +13,7 @@ from stageline_local._plane import HostedPlane
 from stageline_sdk import BuiltWorkflow, Client, Run, RunResult, Worker
 from stageline_sdk._connection import NAMESPACE_DEFAULT
 from stageline_sdk._portal import LoopThread
+from stageline_sdk.ai import ModelRegistry
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class LocalHost:
         clock: VirtualClock | None = None,
         namespace: str = NAMESPACE_DEFAULT,
         drain_timeout: timedelta = timedelta(seconds=30),
+        models: ModelRegistry | None = None,
     ) -> None:
         """Make a host; nothing runs yet.
 
@@ -59,6 +61,7 @@ class LocalHost:
                 while `run_and_wait` waits, time skips by itself to whatever is due next. Default: the real time.
             namespace: The tenant that everything lives in.
             drain_timeout: How long stages that still run may take when the host is left in peace. Default 30 seconds.
+            models: The models that `ctx.ai` calls. Default: well-known ones of OpenAI, Anthropic and Google.
 
         Raises:
             DefinitionError: There is no workflow, two of one name, or a setting is out of its range.
@@ -69,6 +72,7 @@ class LocalHost:
             namespace=namespace,
             drain_timeout=drain_timeout,
             labels=_required_labels(workflows),
+            models=models,
         )
         self._plane = HostedPlane(database_url, migrates=migrate, clock=clock)
         self._thread = LoopThread("stageline-local")

@@ -6,6 +6,7 @@ from typing import Any
 from stageline_local.host import AnyWorkflow, LocalHost
 from stageline_sdk import Run, RunResult, SyncClient, Worker
 from stageline_sdk._portal import LoopThread
+from stageline_sdk.ai import ModelRegistry
 
 
 class SyncLocalHost:
@@ -79,18 +80,25 @@ class SyncLocalHost:
         return self._loop.run(self._host.wait_for_run(run_id, **options))
 
 
-def run_local(workflow: AnyWorkflow, input: Any = None, **options: Any) -> RunResult:  # noqa: A002 - the word of the domain
+def run_local(
+    workflow: AnyWorkflow,
+    input: Any = None,  # noqa: A002 - the word of the domain
+    *,
+    models: ModelRegistry | None = None,
+    **options: Any,
+) -> RunResult:
     """Run a workflow once, in memory, and return how it ended: for scripts and notebooks.
 
     Args:
         workflow: The workflow.
         input: The run's input: a pydantic model, or JSON values.
+        models: The models that `ctx.ai` calls. Default: as for `Worker`.
         **options: Of `Client.run_and_wait`, such as `config` or `timeout`.
 
     Raises:
         StagelineError: As for `Client.run_and_wait`.
     """
-    with SyncLocalHost(workflow) as host:
+    with SyncLocalHost(workflow, models=models) as host:
         return host.run_and_wait(input, **options)
 
 

@@ -20,6 +20,7 @@ from stageline_sdk._job import (
 )
 from stageline_sdk._payload import NulCharacterError, encode
 from stageline_sdk._schemas import type_name
+from stageline_sdk.ai._runtime import AiRuntime
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.context import Context, context_for
 from stageline_sdk.empty import NoInput
@@ -51,20 +52,22 @@ class Call:
         return tuple(context._resume_tokens)  # noqa: SLF001 - the context is the runtime's
 
 
-def open_call(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal) -> Call | StageFailure:
+def open_call(
+    stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal, ai: AiRuntime | None = None
+) -> Call | StageFailure:
     """Parse what the job carries with the stage's types, and return what to call; a failure if a type refuses it."""
     config = _read_config(stage, job)
     if isinstance(config, StageFailure):
         return config
     if job.kind == "CHECK":
-        return _open_check(stage, job, config, sink, cancelled)
+        return _open_check(stage, job, context_for(job, NoInput(), config, sink, cancelled, ai))
     given: Any = NoInput()
     if not stage.accepts_any_input:
         try:
             given = stage.input_adapter.validate_json(job.input)
         except ValidationError as error:
             return refused_value("INVALID_INPUT", "input", type_name(stage.input_type), error)
-    return Call(stage.function, (context_for(job, given, config, sink, cancelled),))
+    return Call(stage.function, (context_for(job, given, config, sink, cancelled, ai),))
 
 
 def close_call(stage: AnyStage, job: Job, call: Call, value: Any) -> Outcome:
@@ -79,10 +82,12 @@ def close_call(stage: AnyStage, job: Job, call: Call, value: Any) -> Outcome:
         return refused_value("INVALID_OUTPUT", "output", type_name(stage.output_type), error)
 
 
-def run_blocking(stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal) -> Outcome:
+def run_blocking(
+    stage: AnyStage, job: Job, sink: ContextSink, cancelled: CancelSignal, ai: AiRuntime | None = None
+) -> Outcome:
     """Run a whole attempt of a plain `def` in this thread. Only KeyboardInterrupt and its like leave it as exceptions."""
     try:
-        call = open_call(stage, job, sink, cancelled)
+        call = open_call(stage, job, sink, cancelled, ai)
         if isinstance(call, StageFailure):
             return call
         return close_call(stage, job, call, call_guarded(call))
@@ -121,16 +126,14 @@ def _read_config(stage: AnyStage, job: Job) -> BaseModel | StageFailure:
         return refused_value("INVALID_CONFIG", "config", type_name(stage.config_type), error)
 
 
-def _open_check(
-    stage: AnyStage, job: Job, config: BaseModel, sink: ContextSink, cancelled: CancelSignal
-) -> Call | StageFailure:
+def _open_check(stage: AnyStage, job: Job, context: Context[Any, Any]) -> Call | StageFailure:
     if stage.check_function is None:
         return _misused(stage, "is suspended, but this version of it has no check function")
     try:
         state = stage.state_adapter.validate_json(job.state or b"null")
     except ValidationError as error:
         return refused_value("INVALID_INPUT", "state of the suspension", "the check function's state", error)
-    return Call(stage.check_function, (context_for(job, NoInput(), config, sink, cancelled), state))
+    return Call(stage.check_function, (context, state))
 
 
 def _suspend(stage: AnyStage, job: Job, suspended: Suspended, tokens: tuple[ResumeToken, ...]) -> Outcome:

@@ -14,6 +14,8 @@ from stageline_sdk._failures import outcome_of_error
 from stageline_sdk._job import Cancelled, ContextSink, Job, Outcome, StageFailure
 from stageline_sdk._processes import StageProcesses
 from stageline_sdk._threads import DaemonThreads
+from stageline_sdk.ai._runtime import AiRuntime
+from stageline_sdk.ai.registry import ModelRegistry
 from stageline_sdk.cancellation import CancelSource
 
 
@@ -25,9 +27,15 @@ class StageRunner:
             outcome = await runner.run(stage, job, sink, cancel)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, models: ModelRegistry | None = None) -> None:
+        """Make a runner.
+
+        Args:
+            models: The models that AI calls can name. Default: well-known ones.
+        """
         self._threads = DaemonThreads("stageline-stage")
-        self._processes = StageProcesses()
+        self._processes = StageProcesses(models)
+        self._ai = AiRuntime(models)
 
     async def __aenter__(self) -> "StageRunner":
         return self
@@ -36,6 +44,7 @@ class StageRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
     ) -> None:
         self.close()
+        await self._ai.close()
 
     def close(self) -> None:
         """End the processes now, and each thread once its stage returns."""
@@ -69,12 +78,14 @@ class StageRunner:
             return outcome_of_error(error, cancel)
         function = stage.check_function if job.kind == "CHECK" else stage.function
         if inspect.iscoroutinefunction(function):
-            return await _run_on_loop(stage, job, sink, cancel)
+            return await _run_on_loop(stage, job, sink, cancel, self._ai)
         blocking: Callable[[], Outcome]
         if stage.executor == "process" and job.kind == "EXECUTE":
             blocking = partial(self._processes.run, stage, job, sink, cancel)
         else:
-            blocking = partial(contextvars.copy_context().run, run_blocking, stage, job, sink, cancel)
+            blocking = partial(
+                contextvars.copy_context().run, run_blocking, stage, job, sink, cancel, self._ai
+            )
         return await self._run_in_thread(blocking, cancel)
 
     async def _with_dependencies(self, stage: AnyStage, job: Job, sink: ContextSink) -> Job:
@@ -95,9 +106,11 @@ class StageRunner:
             raise
 
 
-async def _run_on_loop(stage: AnyStage, job: Job, sink: ContextSink, cancel: CancelSource) -> Outcome:
+async def _run_on_loop(
+    stage: AnyStage, job: Job, sink: ContextSink, cancel: CancelSource, ai: AiRuntime
+) -> Outcome:
     try:
-        call = open_call(stage, job, sink, cancel)
+        call = open_call(stage, job, sink, cancel, ai)
     except Exception as error:  # noqa: BLE001 - a validator of the user's model raised it
         return outcome_of_error(error, cancel)
     if isinstance(call, StageFailure):

@@ -18,6 +18,11 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread was started, and not closed since."""
+        return self._loop is not None
+
     def run(self, awaitable: Awaitable[T]) -> T:
         """Run a coroutine and return its result; when this wait is interrupted (Ctrl-C), the coroutine is cancelled."""
         future = asyncio.run_coroutine_threadsafe(_await(awaitable), self._start())

@@ -13,7 +13,9 @@ from stageline_sdk._attempt import run_blocking
 from stageline_sdk._failures import final_failure
 from stageline_sdk._job import AnnotationRecord, Job, LogRecord, Outcome, ProgressUpdate, StageFailure
 from stageline_sdk._storage_requests import StorageRequest
+from stageline_sdk.ai._runtime import AiRuntime
 from stageline_sdk.ai.records import UsageRecord
+from stageline_sdk.ai.registry import ModelRegistry
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import ApiError, NotFoundError
 from stageline_sdk.stage import Stage
@@ -27,6 +29,7 @@ class Run:
     qualified_name: str
     stage_id: str
     job: Job
+    models: ModelRegistry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +124,13 @@ def serve(pipe: "Connection[Any, Any]") -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the worker decides when we stop.
-    sink = PipeSink(pipe)
+    sink, ai = PipeSink(pipe), None
     runs: queue.SimpleQueue[tuple[Run, CancelSource]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(pipe, runs, sink), daemon=True).start()
     while True:
         run, cancel = runs.get()
-        sink.send(_execute(run, sink, cancel))
+        ai = ai or AiRuntime(run.models)  # The same for all: a process serves one worker.
+        sink.send(_execute(run, sink, cancel, ai))
 
 
 def _read(
@@ -148,7 +152,7 @@ def _read(
             sink.replies.put(message)
 
 
-def _execute(run: Run, sink: PipeSink, cancel: CancelSource) -> Outcome:
+def _execute(run: Run, sink: PipeSink, cancel: CancelSource, ai: AiRuntime) -> Outcome:
     try:
         stage = find_stage(run.module, run.qualified_name, run.stage_id)
     except Exception as error:  # noqa: BLE001 - importing a user's module may raise anything
@@ -157,7 +161,7 @@ def _execute(run: Run, sink: PipeSink, cancel: CancelSource) -> Outcome:
             "stageline_sdk.errors.DefinitionError",
             f"stage {run.stage_id!r} could not be imported in its process: {type(error).__name__}: {error}",
         )
-    outcome = run_blocking(stage, run.job, sink, cancel)
+    outcome = run_blocking(stage, run.job, sink, cancel, ai)
     return replace(outcome, exception=None) if isinstance(outcome, StageFailure) else outcome
 
 

@@ -30,6 +30,7 @@ from stageline_sdk._limits import PROCESS_CANCEL_GRACE
 from stageline_sdk._process_child import CancelChild, Fetch, Fetched, NotFetched, Run, serve
 from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.ai.records import UsageRecord
+from stageline_sdk.ai.registry import ModelRegistry
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.stage import Stage
 
@@ -60,7 +61,13 @@ class _Child:
 class StageProcesses:
     """Runs stages in processes of their own, one stage at a time in each."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: ModelRegistry | None = None) -> None:
+        """Prepare; no process is started.
+
+        Args:
+            models: The models that AI calls can name; each process gets a copy.
+        """
+        self._models = models
         # Spawn: a fork of a process with threads and gRPC channels may deadlock.
         self._context = multiprocessing.get_context("spawn")
         self._lock = threading.Lock()
@@ -76,7 +83,7 @@ class StageProcesses:
         unsubscribe = cancelled.subscribe(lambda: self._cancel(child, cancelled.reason))
         try:
             function = stage.function
-            child.send(Run(function.__module__, function.__qualname__, stage.id, job))
+            child.send(Run(function.__module__, function.__qualname__, stage.id, job, self._models))
             outcome = _converse(child, sink)
         except (EOFError, OSError):
             child.process.join()

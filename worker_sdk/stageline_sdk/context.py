@@ -29,12 +29,14 @@ from stageline_sdk._limits import (
     WAIT_MAX,
 )
 from stageline_sdk._payload import clean_text, jsonable, jsonable_fields
+from stageline_sdk.ai._runtime import AiRuntime
+from stageline_sdk.ai._scope import AiScope
 from stageline_sdk.ai.stage_ai import StageAi
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.empty import NoConfig
 from stageline_sdk.errors import DefinitionError, MissingOutputError, NonRetryableError
 from stageline_sdk.limiter import Limiter
-from stageline_sdk.presets import ConcurrencyConfig, DebugConfig
+from stageline_sdk.presets import ConcurrencyConfig, DebugConfig, ai_call_defaults
 from stageline_sdk.storage import AsyncStorage, Storage
 
 if TYPE_CHECKING:
@@ -143,6 +145,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
     _fetched: dict[str, bytes] = field(default_factory=dict, repr=False)
     _resume_tokens: list[ResumeToken] = field(default_factory=list, repr=False)
     _limiters: list[Limiter] = field(default_factory=list, repr=False)
+    _ai: AiRuntime = field(default_factory=AiRuntime, repr=False)
 
     @overload
     def require(self, stage: "Stage[Any, OutputT, Any]") -> OutputT: ...
@@ -246,8 +249,20 @@ class Context(Generic[InputT_co, ConfigT_co]):
 
     @property
     def ai(self) -> StageAi:
-        """Keeps the books of the stage's AI calls: `ctx.ai.record_call(model=..., cost_usd="0.01")`."""
-        return StageAi(self.stage_id, self._sink.record_usage)
+        """Calls models, and keeps the books of it: `await ctx.ai.generate_text(prompt, model="gpt-5-mini")`.
+
+        What the stage's config says by its presets holds for the calls: model, temperature and length of answers of an
+        `AIConfig`, bounds of a `ConcurrencyConfig`, `dry_run` of a `DebugConfig`. In a plain `def`: `ctx.ai.sync`.
+        """
+        is_bounded = isinstance(self.config, ConcurrencyConfig)
+        scope = AiScope(
+            runtime=self._ai,
+            cancelled=self.cancelled,
+            defaults=ai_call_defaults(self.config),
+            limiter=self._own_limiter if is_bounded else None,
+            is_dry_run=self.dry_run,
+        )
+        return StageAi(self.stage_id, self._sink.record_usage, scope)
 
     def resume_token(self, label: str = "", *, expire_after: timedelta | None = None) -> str:
         """Return a new token by which the outside may end this stage's wait, once. Give it away, then return Suspended.
@@ -296,9 +311,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
                 f"stage {self.stage_id!r}: ctx.limiter needs a config that is a ConcurrencyConfig of "
                 f"stageline_sdk.presets, and {type(self.config).__name__} is not"
             )
-        if not self._limiters:
-            self._limiters.append(Limiter(self.config, self.cancelled))
-        return self._limiters[0]
+        return self._own_limiter()
 
     @property
     def dry_run(self) -> bool:
@@ -323,6 +336,12 @@ class Context(Generic[InputT_co, ConfigT_co]):
         """
         self.cancelled.raise_if_set()
 
+    def _own_limiter(self) -> Limiter:
+        assert isinstance(self.config, ConcurrencyConfig)
+        if not self._limiters:
+            self._limiters.append(Limiter(self.config, self.cancelled))
+        return self._limiters[0]
+
     def _has(self, stage_id: str) -> bool:
         return stage_id in self._job.outputs or stage_id in self._job.stored_outputs
 
@@ -342,7 +361,12 @@ class Context(Generic[InputT_co, ConfigT_co]):
 
 
 def context_for(
-    job: Job, given: Any, config: BaseModel, sink: ContextSink, cancelled: CancelSignal
+    job: Job,
+    given: Any,
+    config: BaseModel,
+    sink: ContextSink,
+    cancelled: CancelSignal,
+    ai: AiRuntime | None = None,
 ) -> Context[Any, Any]:
     """Return the context of a job, for the runtime. Input and config are already parsed."""
     return Context(
@@ -360,4 +384,5 @@ def context_for(
         log=StageLogger(sink, keeps_debug=not isinstance(config, DebugConfig) or config.verbose),
         _job=job,
         _sink=sink,
+        _ai=ai or AiRuntime(),
     )

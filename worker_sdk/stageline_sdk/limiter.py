@@ -4,8 +4,9 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import wait
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -24,6 +25,7 @@ RETRY_WAIT_MAX = timedelta(seconds=30)
 """Bounds of the wait before a call is made again that named no time itself."""
 
 _HOLDER: contextvars.ContextVar["Limiter | None"] = contextvars.ContextVar("limiter", default=None)
+_REPEATS: contextvars.ContextVar[bool] = contextvars.ContextVar("limiter_repeats", default=False)
 
 
 class Time(Protocol):
@@ -108,12 +110,62 @@ class Limiter:
             RuntimeError: It is called from within a call that this limiter makes, and would wait for itself.
         """
         self._refuse_nesting()
-        token = _HOLDER.set(self)
-        try:
+        with self._held(repeats=True):
             async with self._slots:
                 return await self._call(function)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold a place within the bounds for a block that is not made again, as AI calls do.
+
+        Inside of a call that this limiter makes, or of another slot, it is a part of that one, and does not wait.
+
+        Raises:
+            StageCancelledError: The work is no longer wanted.
+        """
+        if _HOLDER.get() is self:
+            yield
+            return
+        async with self._slots:
+            await self._time.sleep(self._pace.wait_seconds(self._time.now()))
+            self._cancelled.raise_if_set()
+            with self._held(repeats=False):
+                yield
+
+    @contextmanager
+    def thread_slot(self) -> Iterator[None]:
+        """Do the same in a thread.
+
+        Raises:
+            StageCancelledError: The work is no longer wanted.
+        """
+        if _HOLDER.get() is self:
+            yield
+            return
+        with self._thread_slots:
+            stop = threading.Event()
+            unsubscribe = self._cancelled.subscribe(stop.set)
+            try:
+                self._time.wait(stop, self._pace.wait_seconds(self._time.now()))
+            finally:
+                unsubscribe()
+            self._cancelled.raise_if_set()
+            with self._held(repeats=False):
+                yield
+
+    @property
+    def repeats_this(self) -> bool:
+        """Whether what runs here is a call that this limiter makes again when it raises RetryableError."""
+        return _HOLDER.get() is self and _REPEATS.get()
+
+    @contextmanager
+    def _held(self, *, repeats: bool) -> Iterator[None]:
+        holder, repeating = _HOLDER.set(self), _REPEATS.set(repeats)
+        try:
+            yield
         finally:
-            _HOLDER.reset(token)
+            _REPEATS.reset(repeating)
+            _HOLDER.reset(holder)
 
     async def _call(self, function: Callable[[], Awaitable[ResultT]]) -> ResultT:
         waits = Backoff(RETRY_WAIT_FIRST, RETRY_WAIT_MAX)
@@ -156,6 +208,7 @@ class Limiter:
 
     def _work_off(self, function: Callable[[ItemT], ResultT], work: "_Work[ItemT, ResultT]") -> None:
         _HOLDER.set(self)  # in the thread's own copy of the context
+        _REPEATS.set(True)
         while (taken := work.take()) is not None:
             number, item = taken
             try:

@@ -34,6 +34,7 @@ from stageline_sdk._payload import encode, join_outputs
 from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk._storage_testing import store_in
 from stageline_sdk.ai.records import UsageRecord
+from stageline_sdk.ai.registry import ModelRegistry
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import StageCancelledError, StageError
@@ -95,6 +96,7 @@ class StageEnvironment:
         delivery: int = 1,
         generation: int = 1,
         deadline: datetime | None = None,
+        models: ModelRegistry | None = None,
     ) -> None:
         """Prepare an environment.
 
@@ -105,6 +107,7 @@ class StageEnvironment:
             delivery: What `ctx.delivery` is.
             generation: What `ctx.generation` is.
             deadline: What `ctx.deadline` is; nothing is stopped when it passes.
+            models: The models that `ctx.ai` calls. Default: as for a worker.
 
         Raises:
             pydantic.ValidationError: An output is not of its stage's output type.
@@ -129,6 +132,7 @@ class StageEnvironment:
             "deadline": deadline,
         }
         self._sink = _CollectingSink(self)
+        self._models = models
 
     async def run(
         self,
@@ -252,7 +256,7 @@ class StageEnvironment:
             config=config,
             outputs=dict(self.outputs),
         )
-        async with StageRunner() as runner:
+        async with StageRunner(self._models) as runner:
             return await runner.run(stage, job, self._sink, self.cancel)
 
     def _value(self, stage: Stage[Any, Any, Any], outcome: Outcome) -> Any:

@@ -24,6 +24,7 @@ from stageline_sdk._once import OneShot, Wanted
 from stageline_sdk._portal import LoopThread
 from stageline_sdk._session_core import SessionProfile
 from stageline_sdk._session_thread import SessionThread
+from stageline_sdk.ai.registry import ModelRegistry
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import DefinitionError
 from stageline_sdk.one_shot import OneShotJob, OneShotResult
@@ -61,6 +62,7 @@ class Worker:
         namespace: str = NAMESPACE_DEFAULT,
         build_id: str = "",
         drain_timeout: timedelta = DRAIN_TIMEOUT_DEFAULT,
+        models: ModelRegistry | None = None,
     ) -> None:
         """Make a worker; nothing is sent yet.
 
@@ -74,6 +76,7 @@ class Worker:
             namespace: The tenant that it works for.
             build_id: Version or commit of your code, for people.
             drain_timeout: How long it may take to end: then jobs are stopped and handed back. Default 30 seconds.
+            models: The models that `ctx.ai` calls. Default: well-known ones of OpenAI, Anthropic and Google.
 
         Raises:
             DefinitionError: There is no workflow, two of one name, no such stage, or a setting is out of its range.
@@ -87,6 +90,7 @@ class Worker:
         self.namespace = namespace
         self.build_id = build_id
         self.drain_timeout = drain_timeout
+        self.models = models
         self._lock = threading.Lock()
         self._session: SessionThread | OneShot | None = None
         self._is_stopped = False
@@ -119,6 +123,7 @@ class Worker:
             namespace=namespace or self.namespace,
             build_id=self.build_id,
             drain_timeout=self.drain_timeout,
+            models=self.models,
         )
 
     async def run(
@@ -145,7 +150,7 @@ class Worker:
             ValueError: The address is malformed, or a certificate cannot be read.
         """
         connection = Connection.to(address, token, tls)
-        async with StageRunner() as runner:
+        async with StageRunner(self.models) as runner:
             host = JobHost(self.workflows, runner)
             session = SessionThread(
                 connection, self._profile(), self.workflows, host, LoopMonitor(lambda: host.is_busy)
@@ -192,7 +197,7 @@ class Worker:
             raise ValueError(f"max_jobs must be at least 1, got {max_jobs}")
         wanted = Wanted(jobs_max=max_jobs, wait=wait, run_id=run_id, stage_id=stage_id)
         thread = LoopThread("stageline-once")
-        async with StageRunner() as runner:
+        async with StageRunner(self.models) as runner:
             host = JobHost(self.workflows, runner)
             try:
                 return await thread.call(self._once(Connection.to(address, token, tls), host, wanted))

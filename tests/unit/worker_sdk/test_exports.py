@@ -12,7 +12,7 @@ GOLDEN = Path(__file__).parents[2] / "golden/sdk_exports.txt"
 
 def test_the_exports_are_those_of_the_golden_list() -> None:
     exports = [f"stageline_sdk.{name}" for name in stageline_sdk.__all__]
-    for part in ("ai.testing", "conventions", "presets", "testing"):
+    for part in ("ai", "ai.testing", "conventions", "presets", "testing"):
         module = importlib.import_module(f"stageline_sdk.{part}")
         exports += [f"stageline_sdk.{part}.{name}" for name in module.__all__]
     in_order = sorted(set(exports), key=lambda name: (name.count("."), name))

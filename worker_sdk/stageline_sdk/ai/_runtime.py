@@ -1,6 +1,8 @@
 """What a worker has for the AI calls of its stages: its models, and their clients, for each event loop."""
 
 import asyncio
+import importlib
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,8 @@ from stageline_sdk.ai.registry import DEFAULT_REGISTRY, ModelRegistry
 
 if TYPE_CHECKING:
     from stageline_sdk.ai._backend.clients import LoopClients
+
+_BACKEND = "stageline_sdk.ai._backend.calls"
 
 
 class AiRuntime:
@@ -26,17 +30,21 @@ class AiRuntime:
         self._lock = threading.Lock()
         self._clients: dict[asyncio.AbstractEventLoop, LoopClients] = {}
 
-    async def clients(self) -> "LoopClients":
-        """Return the clients of the running loop.
+    async def load(self) -> None:
+        """Load the libraries for AI calls, with the first one. It takes seconds, in which the loop goes on.
 
         Raises:
-            MissingExtraError: The libraries for AI calls are not installed.
+            MissingExtraError: They are not installed.
         """
+        if _BACKEND not in sys.modules:
+            await asyncio.to_thread(_load_backend)
+
+    async def clients(self) -> "LoopClients":
+        """Return the clients of the running loop. To be called once the libraries are loaded."""
         loop = asyncio.get_running_loop()
         known = self._clients.get(loop)
         if known is not None:
             return known
-        await asyncio.to_thread(_load_backend)  # It takes seconds, which must not hold up the loop.
         from stageline_sdk.ai._backend.clients import LoopClients  # noqa: PLC0415 - heavy, and needed here only
 
         with self._lock:
@@ -46,10 +54,10 @@ class AiRuntime:
 
     async def close(self) -> None:
         """Close the clients of the running loop and of the portal. Those of other loops end with them."""
-        own = self._clients.pop(asyncio.get_running_loop(), None)
-        if own is not None:
-            await own.close()
-        await asyncio.to_thread(self.portal.close, self._close_running)
+        if self._clients:  # Most workers call no model, and some end without a loop.
+            await self._close_running()
+        if self.portal.is_running:
+            await asyncio.to_thread(self.portal.close, self._close_running)
 
     async def _close_running(self) -> None:
         own = self._clients.pop(asyncio.get_running_loop(), None)
@@ -59,7 +67,7 @@ class AiRuntime:
 
 def _load_backend() -> None:
     try:
-        import stageline_sdk.ai._backend.calls  # noqa: PLC0415 - heavy, and most workers never need it
+        importlib.import_module(_BACKEND)
     except ImportError as error:
         raise MissingExtraError(
             "AI calls need more libraries than the default install has: pip install 'stageline[openai]', "

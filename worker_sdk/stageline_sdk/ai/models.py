@@ -153,7 +153,11 @@ class AiModel:
         maker, _, model_id = self.model_id.partition("/")
         if maker == "anthropic":  # OpenRouter writes claude-haiku-4.5, its maker claude-haiku-4-5.
             model_id = model_id.replace(".", "-")
-        return BatchRoute(maker, model_id) if model_id and PROVIDERS.get(maker, _NO_BATCHES).has_batches else None
+        return (
+            BatchRoute(maker, model_id)
+            if model_id and PROVIDERS.get(maker, _NO_BATCHES).has_batches
+            else None
+        )
 
 
 _NO_BATCHES = ProviderInfo("", (), "")

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from stageline_sdk._uuid7 import uuid7
+
 CallType = Literal["text", "object", "embed", "stream", "batch"]
 """Kinds of calls."""
 CostSource = Literal["provider", "price-list", "caller"]
@@ -67,7 +69,7 @@ class UsageRecord:
     batch_id: str = ""
     error: str = ""
     contents: Contents | None = None
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=uuid7)
 
     def __post_init__(self) -> None:
         """Check what the server would refuse, where the mistake was made.

@@ -96,7 +96,9 @@ class ModelRegistry:
         if model is not None:
             return model
         near = difflib.get_close_matches(key, self._models, n=_NEAR_MAX, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(self._models)}"
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(self._models)}"
+        )
         raise UnknownModelError(
             f"the model registry has no {key!r}: {hint} A model of your own is added with "
             f"ModelRegistry([AiModel(key={key!r}, provider=...)])",

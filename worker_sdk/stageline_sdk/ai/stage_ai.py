@@ -1,35 +1,52 @@
 """What a stage has at hand for its AI calls: `ctx.ai`."""
 
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from typing_extensions import Unpack
+
+from stageline_sdk._uuid7 import uuid7
+from stageline_sdk.ai._scope import AiScope
+from stageline_sdk.ai.options import CallOptions, EmbedOptions, Prompt, check_options
 from stageline_sdk.ai.records import CallType, Contents, CostSource, UsageRecord, exact_cost
+from stageline_sdk.ai.results import EmbedResult, ObjectResult, TextResult
+from stageline_sdk.ai.streams import TextStream
+
+if TYPE_CHECKING:
+    from stageline_sdk.ai._backend.calls import Call
+    from stageline_sdk.ai.sync_ai import SyncStageAi
+
+T = TypeVar("T")
 
 UsageRecorder = Callable[[UsageRecord], None]
 """Takes the record of a call. Returns at once, from any thread, and loses nothing: the record is kept until the server has it."""
 
 
 class StageAi:
-    """Keeps the books of a stage's AI calls.
+    """Calls models for a stage, and keeps the books of it: every call leaves one record, whatever becomes of it.
+
+    The methods that call models are for `async def` stages; `ctx.ai.sync` has the same ones for plain `def` stages.
 
     Attributes:
         topic: What records are filed under: the stage's id, and the segments of `child`.
     """
 
-    __slots__ = ("_record", "topic")
+    __slots__ = ("_record", "_scope", "topic")
 
-    def __init__(self, topic: str, record: UsageRecorder) -> None:
+    def __init__(self, topic: str, record: UsageRecorder, scope: AiScope | None = None) -> None:
         """Files records under a topic.
 
         Args:
             topic: A dotted path.
             record: Takes the records.
+            scope: What the calls of one attempt share. Default: nothing, and the default models.
         """
         self.topic = topic
         self._record = record
+        self._scope = scope or AiScope()
 
     def child(self, *segments: str) -> "StageAi":
         """Return the same with segments added to its topic: `ctx.ai.child("page", "3")` files under `stage.page.3`.
@@ -37,7 +54,94 @@ class StageAi:
         Raises:
             ValueError: There is no segment, or one is empty.
         """
-        return StageAi(self._under(*segments), self._record)
+        return StageAi(self._under(*segments), self._record, self._scope)
+
+    @property
+    def sync(self) -> "SyncStageAi":
+        """The same for plain `def` stages: its calls wait for their answers."""
+        from stageline_sdk.ai.sync_ai import SyncStageAi  # noqa: PLC0415 - it is built on this class
+
+        return SyncStageAi(self, self._scope)
+
+    async def generate_text(self, prompt: Prompt, **options: Unpack[CallOptions]) -> TextResult:
+        """Let a model write.
+
+        Args:
+            prompt: A text, or texts and `Media` in their order.
+            **options: See `CallOptions`; of them the model's key, instructions, temperature and tools are the usual ones.
+
+        Raises:
+            AiError: The call failed; `stageline_sdk.ai.errors` draws the tree. It is booked with what it cost so far.
+            StageCancelledError: The work is no longer wanted.
+        """
+        check_options(CallOptions, options)
+        return await self._scope.abortable(self._text(prompt, options))
+
+    async def generate_object(
+        self, prompt: Prompt, output_type: type[T], **options: Unpack[CallOptions]
+    ) -> ObjectResult[T]:
+        """Let a model write a value of a type: a pydantic model, or anything that pydantic can validate.
+
+        An answer that does not fit is sent back with the reasons, `corrections_max` times.
+
+        Args:
+            prompt: A text, or texts and `Media` in their order.
+            output_type: The type.
+            **options: See `CallOptions`.
+
+        Raises:
+            InvalidAnswerError: No answer fitted.
+            AiError: As for `generate_text`.
+            StageCancelledError: The work is no longer wanted.
+        """
+        check_options(CallOptions, options)
+        return await self._scope.abortable(self._object(prompt, output_type, options))
+
+    @asynccontextmanager
+    async def stream_text(self, prompt: Prompt, **options: Unpack[CallOptions]) -> AsyncIterator[TextStream]:
+        """Let a model write, and read as it does. A block that is left early ends the call; it is booked either way.
+
+        Example:
+            async with ctx.ai.stream_text("Tell me a story") as stream:
+                async for piece in stream:
+                    ctx.log.debug(piece)
+            print(stream.result.usage.cost_usd)
+
+        Args:
+            prompt: A text, or texts and `Media` in their order.
+            **options: See `CallOptions`. Nothing is sent again once the first piece has come.
+
+        Raises:
+            AiError: As for `generate_text`; also while the pieces are read.
+            StageCancelledError: The work is no longer wanted.
+        """
+        check_options(CallOptions, options)
+        async with self._scope.bounded():
+            call = await self._call("stream", prompt, options)
+            from stageline_sdk.ai._backend.streams import open_stream  # noqa: PLC0415 - heavy
+
+            async with open_stream(call, self._scope.cancelled) as stream:
+                yield stream
+
+    async def embed(self, texts: str | Sequence[str], **options: Unpack[EmbedOptions]) -> EmbedResult:
+        """Turn a text, or several in one request, into vectors.
+
+        Args:
+            texts: One text, or as many as the provider takes in one request, at least one.
+            **options: See `EmbedOptions`; `model` must be said, as there is no default for embeddings.
+
+        Raises:
+            ValueError: There is no text.
+            AiError: As for `generate_text`.
+            StageCancelledError: The work is no longer wanted.
+        """
+        check_options(EmbedOptions, options)
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if not given:
+            raise ValueError("embed() needs at least one text")
+        if "model" not in options:
+            raise TypeError('embed() needs the key of an embedding model: model="text-embedding-3-small"')
+        return await self._scope.abortable(self._embed(given, options))
 
     def record_call(  # noqa: PLR0913 - each is a column of the record, and all are named
         self,
@@ -114,7 +218,7 @@ class StageAi:
             batch_id=batch_id,
             error=error,
             contents=contents,
-            id=usage_id or str(uuid.uuid4()),
+            id=usage_id or uuid7(),
         )
         self.record(record)
         return record.id
@@ -122,6 +226,31 @@ class StageAi:
     def record(self, record: UsageRecord) -> None:
         """Book a record as it is, under its own topic."""
         self._record(record)
+
+    async def _text(self, prompt: Prompt, options: CallOptions) -> TextResult:
+        async with self._scope.bounded():
+            return await (await self._call("text", prompt, options)).text()
+
+    async def _object(self, prompt: Prompt, output_type: type[T], options: CallOptions) -> ObjectResult[T]:
+        async with self._scope.bounded():
+            return await (await self._call("object", prompt, options)).object(output_type)
+
+    async def _embed(self, texts: Sequence[str], options: EmbedOptions) -> EmbedResult:
+        async with self._scope.bounded():
+            await self._scope.runtime.load()
+            from stageline_sdk.ai._backend.embeddings import embed  # noqa: PLC0415 - heavy
+
+            return await embed(self._scope, self._record, self._topic_of(options), texts, options)
+
+    async def _call(self, call_type: CallType, prompt: Prompt, options: CallOptions) -> "Call":
+        await self._scope.runtime.load()
+        from stageline_sdk.ai._backend.calls import Call  # noqa: PLC0415 - heavy
+
+        return Call(self._scope, self._record, self._topic_of(options), call_type, prompt, options)
+
+    def _topic_of(self, options: CallOptions | EmbedOptions) -> str:
+        topic = options.get("topic")
+        return self._under(topic) if topic else self.topic
 
     def _under(self, *segments: str) -> str:
         if not segments or not all(segments):
