@@ -1,6 +1,6 @@
 """Models that answer as a test says: a registry whose models are functions."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from stageline_sdk.presets import AICallDefaults
 
 models.override_allow_model_requests(False)
 
-Answer = Callable[[list[ModelMessage], AgentInfo], ModelResponse]
+Answer = Callable[[list[ModelMessage], AgentInfo], ModelResponse | Awaitable[ModelResponse]]
 Pieces = Callable[[list[ModelMessage], AgentInfo], AsyncIterator[Any]]
 
 PRICES = ModelPrices(input=Decimal(2), cached_input=Decimal(1), output=Decimal(10))
@@ -67,7 +67,7 @@ def registry_of(
     def resolve(model: AiModel) -> Any:
         if model.is_embedding:
             return embedder
-        return FunctionModel(answer, stream_function=pieces, model_name=name)
+        return FunctionModel(function=answer, stream_function=pieces, model_name=name)  # type: ignore[arg-type]
 
     return ModelRegistry(
         [

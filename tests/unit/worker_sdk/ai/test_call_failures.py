@@ -159,7 +159,7 @@ class Waiting:
 
 async def test_a_cancelled_task_ends_its_call_which_is_booked_with_an_unknown_cost() -> None:
     waiting = Waiting()
-    made = Desk(registry_of(waiting.answer))  # type: ignore[arg-type]
+    made = Desk(registry_of(waiting.answer))
     task = asyncio.create_task(made.ai.generate_text("?"))
     await asyncio.to_thread(waiting.began.wait)
     task.cancel()
@@ -171,7 +171,7 @@ async def test_a_cancelled_task_ends_its_call_which_is_booked_with_an_unknown_co
 
 def test_a_cancelled_job_ends_the_call_of_a_plain_stage() -> None:
     waiting, source = Waiting(), CancelSource()
-    made = Desk(registry_of(waiting.answer), cancelled=source)  # type: ignore[arg-type]
+    made = Desk(registry_of(waiting.answer), cancelled=source)
 
     def cancel() -> None:
         waiting.began.wait()

@@ -47,7 +47,7 @@ async def test_a_text_is_recorded_with_tokens_and_its_listed_price() -> None:
 async def test_registered_prices_go_before_listed_ones() -> None:
     made = Desk(registry_of(saying(response("x")), priced=True))
     await made.ai.generate_text("?")
-    # 600 × 2 + 400 × 1 + 200 × 10, for a million.
+    # 600 at 2, 400 at 1 and 200 at 10 dollars for a million.
     assert (made.record.cost_usd, made.record.cost_source) == (Decimal("0.0036"), "caller")
 
 

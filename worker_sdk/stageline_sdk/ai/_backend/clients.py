@@ -1,5 +1,6 @@
 """Clients of providers, for one event loop: made with the first call, kept, closed with the loop's work."""
 
+import asyncio
 import contextlib
 from typing import Any, cast
 
@@ -7,7 +8,12 @@ from pydantic_ai.embeddings import EmbeddingModel
 from pydantic_ai.models import Model
 from pydantic_ai.providers import Provider
 
-from stageline_sdk.ai._backend.providers import build_embedding_model, build_model, build_provider
+from stageline_sdk.ai._backend.providers import (
+    build_embedding_model,
+    build_model,
+    build_provider,
+    load_libraries,
+)
 from stageline_sdk.ai.errors import UnusableModelError
 from stageline_sdk.ai.models import AiModel, BatchRoute
 from stageline_sdk.ai.registry import ModelRegistry
@@ -78,6 +84,9 @@ class LoopClients:
         resolver = self._registry.resolvers.get(route.provider)
         if resolver is not None:
             return resolver(model)
+        self._registry.api_key(model, route.provider)  # A missing one is told before anything else is tried.
+        # It takes seconds with some, which must not hold up the loop.
+        await asyncio.to_thread(load_libraries, route.provider, embeds=model.is_embedding)
         provider = await self._provider(model, route.provider)
         if model.is_embedding:
             return build_embedding_model(route, provider)

@@ -13,19 +13,39 @@ from pydantic_ai.providers import Provider
 from stageline_sdk.ai.errors import MissingExtraError, UnusableModelError
 from stageline_sdk.ai.models import PROVIDERS, BatchRoute
 
-_MODELS = {
+_PROVIDERS = {
+    "openai": ("pydantic_ai.providers.openai", "OpenAIProvider"),
+    "openai-compatible": ("pydantic_ai.providers.openai_compatible", "OpenAICompatibleProvider"),
+    "openrouter": ("pydantic_ai.providers.openrouter", "OpenRouterProvider"),
+    "anthropic": ("pydantic_ai.providers.anthropic", "AnthropicProvider"),
+    "google": ("pydantic_ai.providers.google", "GoogleProvider"),
+}
+_WRITERS = {
     "openai": ("pydantic_ai.models.openai", "OpenAIResponsesModel"),
     "openai-compatible": ("pydantic_ai.models.openai", "OpenAIChatModel"),
     "openrouter": ("pydantic_ai.models.openrouter", "OpenRouterModel"),
     "anthropic": ("pydantic_ai.models.anthropic", "AnthropicModel"),
     "google": ("pydantic_ai.models.google", "GoogleModel"),
 }
-_EMBEDDING_MODELS = {
+_EMBEDDERS = {
     "openai": ("pydantic_ai.embeddings.openai", "OpenAIEmbeddingModel"),
     "openai-compatible": ("pydantic_ai.embeddings.openai", "OpenAIEmbeddingModel"),
     "openrouter": ("pydantic_ai.embeddings.openai", "OpenAIEmbeddingModel"),
     "google": ("pydantic_ai.embeddings.google", "GoogleEmbeddingModel"),
 }
+
+
+def load_libraries(name: str, *, embeds: bool) -> None:
+    """Import what calls of a provider need; for a thread.
+
+    Raises:
+        MissingExtraError: It is not installed.
+        UnusableModelError: The provider has no embedding models, and one is needed.
+    """
+    if embeds and name not in _EMBEDDERS:
+        raise UnusableModelError(f"{name} serves no embedding models")
+    _load(name, *_PROVIDERS[name])
+    _load(name, *(_EMBEDDERS if embeds else _WRITERS)[name])
 
 
 def build_provider(name: str, *, base_url: str | None, api_key: str | None) -> Provider[Any]:
@@ -35,42 +55,30 @@ def build_provider(name: str, *, base_url: str | None, api_key: str | None) -> P
         MissingExtraError: Its library is not installed.
     """
     if name == "openai-compatible":
-        kind = _load(name, "pydantic_ai.providers.openai_compatible", "OpenAICompatibleProvider")
-        compatible: Provider[Any] = kind(name, base_url=base_url, api_key=api_key)
+        compatible: Provider[Any] = _load(name, *_PROVIDERS[name])(name, base_url=base_url, api_key=api_key)
         return compatible
     if name == "openrouter":
         return _open_router(base_url, api_key)
-    class_name = {"openai": "OpenAIProvider", "anthropic": "AnthropicProvider", "google": "GoogleProvider"}[
-        name
-    ]
-    provider: Provider[Any] = _load(name, f"pydantic_ai.providers.{name}", class_name)(
-        base_url=base_url, api_key=api_key
-    )
+    provider: Provider[Any] = _load(name, *_PROVIDERS[name])(base_url=base_url, api_key=api_key)
     return provider
 
 
 def build_model(route: BatchRoute, provider: Provider[Any]) -> Model:
     """Return what calls a model that writes."""
-    model: Model = _load(route.provider, *_MODELS[route.provider])(route.model_id, provider=provider)
+    model: Model = _load(route.provider, *_WRITERS[route.provider])(route.model_id, provider=provider)
     return model
 
 
 def build_embedding_model(route: BatchRoute, provider: Provider[Any]) -> EmbeddingModel:
-    """Return what calls an embedding model.
-
-    Raises:
-        UnusableModelError: The provider has none.
-    """
-    if route.provider not in _EMBEDDING_MODELS:
-        raise UnusableModelError(f"{route.provider} serves no embedding models")
-    model: EmbeddingModel = _load(route.provider, *_EMBEDDING_MODELS[route.provider])(
+    """Return what calls an embedding model."""
+    model: EmbeddingModel = _load(route.provider, *_EMBEDDERS[route.provider])(
         route.model_id, provider=provider
     )
     return model
 
 
 def _open_router(base_url: str | None, api_key: str | None) -> Provider[Any]:
-    kind = _load("openrouter", "pydantic_ai.providers.openrouter", "OpenRouterProvider")
+    kind = _load("openrouter", *_PROVIDERS["openrouter"])
     if base_url is None:
         usual: Provider[Any] = kind(api_key=api_key)
         return usual
