@@ -161,7 +161,7 @@ def violations(schema: str, value: Any, field: str) -> tuple[FieldViolation, ...
         value: The parsed payload.
         field: Name of the whole payload: paths begin with it.
     """
-    if not schema:
+    if not schema or _validator(schema).is_valid(value):
         return ()
     return tuple(_violations(schema, value, field))[:VIOLATIONS_MAX]
 

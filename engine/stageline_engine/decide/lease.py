@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from heapq import heapify, heappop, heapreplace
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -39,27 +41,55 @@ def assign(
     Returns:
         Pairs of a job and the session that gets it.
     """
-    free = {demand.session_id: demand.slots for demand in demands}
-    takers: dict[int, list[LeaseDemand]] = {}
-    for demand in demands:
-        for route_id in demand.route_ids:
-            takers.setdefault(route_id, []).append(demand)
+    kinds = _kinds(demands, heads or {})
     assigned = []
-    for job in sorted(jobs, key=urgency):
-        candidates = [demand for demand in takers.get(job.route_id, ()) if free[demand.session_id] > 0]
-        if heads:
-            candidates = [demand for demand in candidates if not _overtakes(job, demand, heads)]
-        if candidates:
-            taker = max(candidates, key=lambda demand: free[demand.session_id])
-            free[taker.session_id] -= 1
-            assigned.append((job, taker.session_id))
+    for place, job in sorted(((_place(urgency(job)), job) for job in jobs), key=itemgetter(0)):
+        able = [kind for kind in kinds if kind.free and kind.takes(job.route_id, place)]
+        if able:
+            taker = min(able, key=lambda kind: kind.free[0])
+            less, number, session_id = taker.free[0]
+            if less < -1:
+                heapreplace(taker.free, (less + 1, number, session_id))
+            else:
+                heappop(taker.free)
+            assigned.append((job, session_id))
     return assigned
 
 
-def _overtakes(job: JobRow, demand: LeaseDemand, heads: Mapping[int, Urgency]) -> bool:
-    """Whether the session should rather take a job that waits in the queue."""
-    own = urgency(job)
-    return any(route_id in heads and heads[route_id] < own for route_id in demand.route_ids)
+Place = tuple[int, int, int]
+"""An urgency in plain numbers, which compare in a fraction of the time that ids take."""
+
+
+class _Kind:
+    """Sessions that can run the same: there are many sessions, and few kinds of them."""
+
+    def __init__(self, routes: frozenset[int], heads: Mapping[int, Urgency]) -> None:
+        self.routes = routes
+        self.head = min(
+            (_place(head) for route_id, head in heads.items() if route_id in routes), default=None
+        )
+        self.free: list[tuple[int, int, UUID]] = []  # a heap, the session with the most free slots first
+
+    def takes(self, route_id: int, place: Place) -> bool:
+        """Whether its sessions run such a job, and should not rather take one that waits in the queue."""
+        return route_id in self.routes and (self.head is None or place <= self.head)
+
+
+def _kinds(demands: Iterable[LeaseDemand], heads: Mapping[int, Urgency]) -> list[_Kind]:
+    kinds: dict[tuple[int, ...], _Kind] = {}
+    for number, demand in enumerate(demands):
+        if demand.slots > 0:
+            kind = kinds.get(demand.route_ids)
+            if kind is None:
+                kind = kinds[demand.route_ids] = _Kind(frozenset(demand.route_ids), heads)
+            kind.free.append((-demand.slots, number, demand.session_id))
+    for kind in kinds.values():
+        heapify(kind.free)
+    return list(kinds.values())
+
+
+def _place(urgency: Urgency) -> Place:
+    return urgency.negative_priority, urgency.run_id.int, urgency.stage_number
 
 
 def decide_start(

@@ -65,7 +65,7 @@ async def hand_over(batch: Batch, demands: Sequence[LeaseDemand]) -> None:
     ready = list(batch.space.ready_jobs())
     if not ready or not demands:
         return
-    routes = {route_id for demand in demands for route_id in demand.route_ids}
+    routes = frozenset().union(*{demand.route_ids for demand in demands})
     if any(job.route_id in routes for job in ready):
         start_jobs(batch, ready, demands, await batch.work.queue_heads(routes))
 
@@ -124,7 +124,7 @@ def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:
     view = batch.space.runs[job.run_id].view()
     stage, definition = view.stages[job.stage_number], view.definition_of(job.stage_number)
     workflow = view.workflow.definition
-    ids = [each.id for each in workflow.stages]
+    ids = workflow.stage_ids
     first = workflow.first_numbers[stage.group_number - 1]
     before = workflow.numbers_of_group(stage.group_number - 1) if stage.group_number > 1 else range(0)
     return JobOffer(
@@ -143,7 +143,7 @@ def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:
         run_input=inputs.run_input,
         input_stage_ids=tuple(ids[number - 1] for number in before),
         outputs={ids[number - 1]: text for number, text in inputs.outputs.items()},
-        completed_stage_ids=tuple(ids[: first - 1]),
+        completed_stage_ids=ids[: first - 1],
         heartbeat=definition.timeouts.heartbeat,
         suspended_state=inputs.suspended_state,
     )

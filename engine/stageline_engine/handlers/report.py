@@ -9,6 +9,7 @@ from stageline_engine import payloads
 from stageline_engine.acceptance import annotation_violations
 from stageline_engine.commands import (
     Disposition,
+    Failed,
     JobReportRecorded,
     ProgressRecorded,
     ReportJob,
@@ -52,8 +53,10 @@ def _report(
         command = replace(command, annotations=())
     session_id = view.jobs[command.stage_number].session_id
     batch.space.reported(command.lease_token)
-    command = replace(command, annotations=fresh.take(command.run_id, command.annotations))
-    happened = decide_report(view, command, outcome, batch.space.now, batch.ids.chance())
+    if command.annotations:
+        command = replace(command, annotations=fresh.take(command.run_id, command.annotations))
+    chance = batch.ids.chance() if isinstance(outcome, Failed) else 0.0  # costs a system call
+    happened = decide_report(view, command, outcome, batch.space.now, chance)
     batch.space.apply_all(command.run_id, happened)
     return JobReportRecorded(disposition, note, session_id, booked)
 

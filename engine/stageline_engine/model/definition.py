@@ -93,6 +93,11 @@ class WorkflowDefinition:
         return tuple(stage for group in self.groups for stage in group)
 
     @cached_property
+    def stage_ids(self) -> tuple[str, ...]:
+        """Their ids: that of stage number n is ``stage_ids[n - 1]``."""
+        return tuple(stage.id for stage in self.stages)
+
+    @cached_property
     def first_numbers(self) -> tuple[int, ...]:
         """The stage number with which each group begins."""
         numbers = [1]

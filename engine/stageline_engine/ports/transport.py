@@ -39,6 +39,11 @@ LOOK_AT_EVERYTHING = Hint(all_runs=True, all_tokens=True)
 class JobTransport(Protocol):
     """Carries hints to the other servers on the same state."""
 
+    @property
+    def has_company(self) -> bool:
+        """Whether anybody else may listen; a server that is alone need not announce what it knows itself."""
+        ...
+
     async def announce(self, hint: Hint) -> None:
         """Sends a hint to every listener, also to this server's own."""
         ...

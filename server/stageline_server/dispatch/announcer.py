@@ -28,7 +28,9 @@ class Announcer(Background):
         self._arrived = asyncio.Event()
 
     def announce(self, effects: Effects, stopped_elsewhere: tuple[LeaseReference, ...]) -> None:
-        """Has the other servers told of what a batch brought about."""
+        """Has the other servers, if there are any, told of what a batch brought about."""
+        if not self._transport.has_company:
+            return
         if effects.ready_routes or effects.touched_runs or stopped_elsewhere or effects.wake_at:
             self._add(Hint(effects.ready_routes, effects.touched_runs, stopped_elsewhere, effects.wake_at))
 

@@ -83,6 +83,7 @@ REPORT = tuple(
 STATEMENTS = {
     "claim": jobs.CLAIM_JOBS,
     "queue_heads": jobs.QUEUE_HEADS,
+    "queue_heads_of_many": jobs.QUEUE_HEADS_OF_MANY,
     "promote": jobs.PROMOTE_JOBS,
     "next_delayed": jobs.NEXT_DELAYED,
     "jobs_of_sessions": jobs.JOBS_OF_SESSIONS,
@@ -157,6 +158,7 @@ ID = "gen_random_uuid()"
 QUEUE = {
     "claim": "ARRAY[1, 2, 3, 4, 5], 20",
     "queue_heads": "ARRAY[1, 2, 3, 4, 5]",
+    "queue_heads_of_many": "ARRAY[1, 2, 3, 4, 5]",
     "promote": f"{FILLED_AT}, 20",
     "next_delayed": "",
     "jobs_of_sessions": f"ARRAY[{ID}]",

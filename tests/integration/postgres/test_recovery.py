@@ -5,13 +5,14 @@ import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from stageline_engine.adapters.postgres import PostgresDatabase
+from stageline_engine.adapters.postgres import PostgresDatabase, PostgresTransport
 from stageline_engine.commands import JobOffer
 from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.model.definition import RegisteredWorkflow
@@ -142,3 +143,26 @@ async def test_a_listener_that_was_cut_off_says_so(
 async def _announced(database: PostgresDatabase, heard: "asyncio.Future[Hint]") -> bool:
     await backend_on(database).transport.announce(Hint(routes=frozenset({1})))
     return heard.done()
+
+
+async def test_a_listener_knows_whether_others_listen(database_url: str) -> None:
+    async with PostgresDatabase(database_url) as database:
+        one = PostgresTransport(database, company_unknown_for=timedelta(0))
+        other = PostgresTransport(database, company_unknown_for=timedelta(0))
+        assert one.has_company
+        first = asyncio.ensure_future(_listen(one))
+        await eventually(lambda: _each_has_company(one, wanted=False), what="the first to find itself alone")
+        second = asyncio.ensure_future(_listen(other))
+        await eventually(lambda: _each_has_company(one, other), what="both to hear of each other")
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+
+
+async def _each_has_company(*transports: PostgresTransport, wanted: bool = True) -> bool:
+    return all(transport.has_company is wanted for transport in transports)
+
+
+async def _listen(transport: PostgresTransport) -> None:
+    async for _ in transport.listen():
+        pass

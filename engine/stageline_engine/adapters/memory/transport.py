@@ -16,6 +16,11 @@ class MemoryTransport:
         """Starts with no listener."""
         self._listeners: set[_Listener] = set()
 
+    @property
+    def has_company(self) -> bool:
+        """Whether there are several listeners."""
+        return len(self._listeners) > 1
+
     async def announce(self, hint: Hint) -> None:
         """Sends a hint to every listener."""
         for listener in self._listeners:

@@ -49,6 +49,7 @@ from stageline_engine.records import ChangeSet, EventSource, JobKey, KeyRecord, 
 
 KeyName = tuple[str, str, str]
 
+_FEW_ROUTES = 16  # each is looked up; of more, those are sought out that have ready jobs at all
 _SUPERSEDED_TYPES = ("uuid", "integer", "integer", "timestamptz")
 _SETTLEMENT_TYPES = ("uuid", "timestamptz", "bigint", "integer", "timestamptz", "timestamptz", "text")
 _SEQUENCE_LOCK = 0x5374_6167_6576_7473  # an advisory lock of the database, used by nobody else
@@ -93,7 +94,8 @@ class PostgresUnitOfWork:
 
     async def queue_heads(self, route_ids: Collection[int]) -> Mapping[int, Urgency]:
         """Returns the most urgent ready job of each route that has one."""
-        found = await self._pipeline.fetch(jobs.QUEUE_HEADS, [array("integer", route_ids)])
+        statement = jobs.QUEUE_HEADS if len(route_ids) <= _FEW_ROUTES else jobs.QUEUE_HEADS_OF_MANY
+        found = await self._pipeline.fetch(statement, [array("integer", sorted(route_ids))])
         return {route_id: rows.urgency(*head) for route_id, *head in found}
 
     async def reserve_keys(self, keys: Collection[KeyName]) -> Mapping[KeyName, KeyRecord | None]:

@@ -88,8 +88,11 @@ class QueueConformance(Conformance):
             persistence = scene.backend.persistence
             async with persistence.begin() as holder, persistence.begin() as work:
                 await load(holder, urgent)
-                heads = await work.queue_heads([first, second, 2**31 - 1])
-                assert dict(heads) == {first: (-5, old, 1), second: (-9, urgent, 2)}
+                expected = {first: (-5, old, 1), second: (-9, urgent, 2)}
+                assert dict(await work.queue_heads([first, second, 2**31 - 1])) == expected
+                many_unused = range(2**31 - 100, 2**31)
+                assert dict(await work.queue_heads([*many_unused, second, first])) == expected
+                assert dict(await work.queue_heads([second, *many_unused])) == {second: expected[second]}
                 assert await work.queue_heads([]) == {}
 
     async def test_promotion_makes_due_jobs_ready_and_tells_when_the_next_is(self) -> None:

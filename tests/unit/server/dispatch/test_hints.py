@@ -24,6 +24,7 @@ class SlowTransport:
         self.tried: asyncio.Queue[None] = asyncio.Queue()
         self.gate = asyncio.Event()
         self.failures = 0
+        self.has_company = True
 
     async def announce(self, hint: Hint) -> None:
         self.tried.put_nowait(None)
@@ -50,6 +51,19 @@ async def test_hints_gather_while_one_is_on_its_way() -> None:
     assert await transport.sent.get() == Hint(routes=frozenset({1}))
     assert await transport.sent.get() == Hint(routes=frozenset({2}), stopped=(LEASE,), wake_at=EPOCH)
     assert transport.sent.empty()
+    await announcer.stop()
+
+
+async def test_a_server_that_is_alone_announces_nothing() -> None:
+    transport = SlowTransport()
+    transport.gate.set()
+    announcer = Announcer(transport)
+    announcer.start()
+    transport.has_company = False
+    announcer.announce(Effects(ready_routes=frozenset({1})), (LEASE,))
+    transport.has_company = True
+    announcer.announce(Effects(ready_routes=frozenset({2})), ())
+    assert await transport.sent.get() == Hint(routes=frozenset({2}))
     await announcer.stop()
 
 
