@@ -46,6 +46,10 @@ class GrpcTransport:
             frame = await self._context.read()
         except DecodeError as error:
             raise malformed(error) from None
+        except grpc.aio.UsageError:  # The call was ours to make, and was made wrongly.
+            raise
+        except grpc.aio.BaseError:  # This server has stopped: no connection is left.
+            return None
         return frame if isinstance(frame, worker_pb2.WorkerFrame) else None
 
     async def write(self, frame: worker_pb2.ServerFrame) -> None:
