@@ -101,7 +101,9 @@ def error_body(failure: Failure) -> dict[str, Any]:
 
 
 def _frame(asked: Asked, answer: Answer, kind: str) -> dict[str, Any]:
-    return {"id": answer.id, "object": kind, "created": answer.created_seconds, "model": asked.model}
+    frame = {"id": answer.id, "object": kind, "created": answer.created_seconds, "model": asked.model}
+    # OpenRouter names the host that it sent the request to; its clients refuse an answer that does not.
+    return {**frame, "provider": "Fake"} if asked.provider == "openrouter" else frame
 
 
 def _calls(answer: Answer) -> list[dict[str, Any]]:
