@@ -1,21 +1,16 @@
 """`ctx.ai` against the fake provider: the real clients over the wire, and the ledger against the provider's bill."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from genai_prices.types import ModelPrice
 from pydantic import BaseModel
 
 from stageline_sdk import Context, NoInput, stage
 from stageline_sdk.ai import (
-    AiModel,
     InvalidAnswerError,
     KeyRefusedError,
     Media,
-    ModelPrices,
-    ModelRegistry,
     ProviderUnavailableError,
     RateLimitedError,
     RequestRefusedError,
@@ -26,10 +21,10 @@ from stageline_sdk.ai._runtime import AiRuntime
 from stageline_sdk.ai._scope import AiScope
 from stageline_sdk.ai.testing import Failure, FakeProvider, Reply, Tokens, ToolCall
 from stageline_sdk.testing import StageEnvironment
+from tests.integration.ai.houses import registry_of
 
 TOKENS = Tokens(input=1000, cached=400, output=200, reasoning=50)
 KEYS = ["gpt-5-mini", "claude-haiku-4-5", "gemini-2.5-flash", "router", "house"]
-HOUSE = "house-model"
 
 each_model = pytest.mark.parametrize("key", KEYS)
 
@@ -37,32 +32,6 @@ each_model = pytest.mark.parametrize("key", KEYS)
 class City(BaseModel):
     name: str
     inhabitants: int
-
-
-def registry_of(fake: FakeProvider) -> ModelRegistry:
-    """The default models and two more; where they are, the environment says."""
-    prices = ModelPrices(input=Decimal(2), cached_input=Decimal(1), output=Decimal(10))
-    return ModelRegistry(
-        [
-            AiModel(key="router", provider="openrouter", model_id="openai/gpt-5-mini"),
-            AiModel(
-                key="house",
-                provider="openai-compatible",
-                model_id=HOUSE,
-                base_url=fake.base_url("openai"),
-                prices=prices,
-            ),
-        ]
-    )
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    own = ModelPrice(input_mtok=Decimal(2), cache_read_mtok=Decimal(1), output_mtok=Decimal(10))
-    with FakeProvider(prices={HOUSE: own}) as provider:
-        for name, value in provider.environment().items():
-            monkeypatch.setenv(name, value)
-        yield provider
 
 
 class Books:
