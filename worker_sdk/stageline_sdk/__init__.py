@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stageline_sdk.artifacts import Artifact
 from stageline_sdk.built_workflow import BuiltWorkflow, PlannedStage
 from stageline_sdk.cancellation import CancelSignal
-from stageline_sdk.context import Context, StageLogger
+from stageline_sdk.context import Context
 from stageline_sdk.empty import NoConfig, NoInput
 from stageline_sdk.errors import (
     AbortedError,
@@ -39,6 +39,7 @@ from stageline_sdk.errors import (
     StageError,
     StageExitError,
     StagelineError,
+    SuspectedOrphanError,
     TooManyStagesError,
     UnauthenticatedError,
     UnavailableError,
@@ -69,7 +70,9 @@ from stageline_sdk.stage_ids import (
     is_valid_stage_id,
     stage_ids,
 )
+from stageline_sdk.stage_logger import StageLogger
 from stageline_sdk.storage import AsyncStorage, Storage
+from stageline_sdk.submissions import Submission
 from stageline_sdk.suspension import StillWaiting, Suspended
 from stageline_sdk.tls import TlsConfig
 from stageline_sdk.tokens import AccessToken, NewToken, TokenScope
@@ -154,6 +157,8 @@ __all__ = [
     "StagelineError",
     "StillWaiting",
     "Storage",
+    "Submission",
+    "SuspectedOrphanError",
     "Suspended",
     "SyncClient",
     "TlsConfig",

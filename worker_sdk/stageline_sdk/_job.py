@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stageline_sdk._storage_requests import StorageRequest
+from stageline_sdk.submissions import Submission
 
 if TYPE_CHECKING:
     from stageline_sdk.ai.records import UsageRecord
@@ -33,6 +34,7 @@ class Job:
         outputs: Outputs of earlier stages that came with the job, by stage id.
         stored_outputs: Ids of earlier stages whose outputs exist and are fetched when asked for.
         state: What the stage's suspension left, if it was suspended in this generation.
+        submissions: What earlier attempts of this generation declared to have submitted elsewhere.
     """
 
     run_id: str
@@ -49,6 +51,7 @@ class Job:
     outputs: Mapping[str, bytes] = field(default_factory=dict)
     stored_outputs: frozenset[str] = frozenset()
     state: bytes | None = None
+    submissions: tuple[Submission, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,13 @@ class ContextSink(Protocol):
 
         Raises:
             ApiError: The server refused, or cannot be reached.
+        """
+
+    def submit(self, submission: Submission) -> None:
+        """Put on record how far a submission is; blocks until it is.
+
+        Raises:
+            ApiError: The server refused, as the lease has ended, or cannot be reached.
         """
 
 

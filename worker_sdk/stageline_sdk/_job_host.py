@@ -22,6 +22,7 @@ from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import ApiError
 from stageline_sdk.stage import Stage
+from stageline_sdk.submissions import Submission
 
 OFFLOAD_ABOVE_BYTES = 4 * 1024
 """Reports with less go into a message whatever the server's limit is: no need to ask the session."""
@@ -43,6 +44,9 @@ class SessionPort(Protocol):
 
     def store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Future[Any]:
         """Carry out what a stage asks of its run's storage; as `fetch`."""
+
+    def submit(self, lease_token: bytes, submission: Submission) -> Future[None]:
+        """Put on record how far a submission is; as `fetch`."""
 
     def offload(self, report: report_pb2.Report) -> Future[report_pb2.Report]:
         """Store a report's payload apart where it is too large for a message; as `fetch`."""
@@ -104,7 +108,11 @@ class JobHost:
         assert self._session is not None
         session = self._session
         sink = SessionSink(
-            offer.lease_token, session.post, _blocking_fetch(session), _blocking_store(session, offer)
+            offer.lease_token,
+            session.post,
+            _blocking_fetch(session),
+            _blocking_store(session, offer),
+            lambda submission: session.submit(offer.lease_token, submission).result(),
         )
         began = time.monotonic()
         outcome: Outcome = Cancelled("the worker stops")

@@ -62,6 +62,10 @@ RESUME_TOKEN_BYTES: Final = 32
 RESUME_LABEL_LENGTH_MAX: Final = 255
 """Tokens that one attempt may give away, their random bytes, and the text that says what is waited for."""
 
+SUBMISSION_NAME_LENGTH_MAX: Final = 64
+SUBMISSION_REFERENCE_LENGTH_MAX: Final = 1024
+"""A submission's name in its stage, which with a UUID makes its key, and the provider's id for it, in characters."""
+
 ANNOTATION_VALUE_BYTES_MAX: Final = 16 * 1024
 ANNOTATION_DETAILS_BYTES_MAX: Final = 64 * 1024
 """One annotation: it is a note, not a payload."""

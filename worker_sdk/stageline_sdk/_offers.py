@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from stageline.v1 import job_pb2, payload_pb2
 from stageline_sdk._job import Job
+from stageline_sdk._submission_wire import submission_of
 
 
 def refers(offer: job_pb2.JobOffer) -> bool:
@@ -50,6 +51,7 @@ def job_of(
         outputs=outputs,
         stored_outputs=frozenset(offer.completed_stage_ids) - outputs.keys(),
         state=_state(offer, is_check=is_check),
+        submissions=tuple(map(submission_of, offer.submissions)),
     )
 
 

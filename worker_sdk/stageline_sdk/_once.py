@@ -30,6 +30,7 @@ from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import ApiError
 from stageline_sdk.one_shot import OneShotJob, OneShotResult
+from stageline_sdk.submissions import Submission
 
 _log = logging.getLogger("stageline.worker")
 
@@ -101,6 +102,10 @@ class OneShot:
         """Carry out what a stage asks of its run's storage; as `fetch`."""
         step = perform(self._calls.artifacts(lease_token), run_id, request)
         return asyncio.run_coroutine_threadsafe(step, self._loop)
+
+    def submit(self, lease_token: bytes, submission: Submission) -> Future[None]:
+        """Put on record how far a submission of a stage is; as `fetch`."""
+        return asyncio.run_coroutine_threadsafe(self._calls.submit(lease_token, submission), self._loop)
 
     def offload(self, report: report_pb2.Report) -> Future[report_pb2.Report]:
         """Store a report's payload apart where it is too large; as `fetch`."""

@@ -19,6 +19,7 @@ from stageline_sdk.ai.registry import ModelRegistry
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import ApiError, NotFoundError
 from stageline_sdk.stage import Stage
+from stageline_sdk.submissions import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,15 @@ class PipeSink:
         """
         return self._ask(request)
 
-    def _ask(self, request: Fetch | StorageRequest) -> Any:
+    def submit(self, submission: Submission) -> None:
+        """Have put on record how far a submission is, and wait for it.
+
+        Raises:
+            ApiError: The server refused, as the lease has ended, or cannot be reached.
+        """
+        self._ask(submission)
+
+    def _ask(self, request: Fetch | StorageRequest | Submission) -> Any:
         with self._fetch_lock:
             self.send(request)
             reply = self.replies.get()

@@ -33,6 +33,7 @@ from stageline_sdk.ai.records import UsageRecord
 from stageline_sdk.ai.registry import ModelRegistry
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.stage import Stage
+from stageline_sdk.submissions import Submission
 
 _CLOSE_SECONDS = 2.0
 
@@ -154,6 +155,8 @@ def _converse(child: _Child, sink: ContextSink) -> Outcome:
             child.send(_answer(partial(sink.fetch_output, message.stage_id)))
         elif isinstance(message, StorageRequest):
             child.send(_answer(partial(sink.store, message)))
+        elif isinstance(message, Submission):
+            child.send(_answer(partial(sink.submit, message)))
         else:
             outcome: Outcome = message
             return outcome

@@ -26,6 +26,7 @@ from stageline_sdk._storage_calls import perform
 from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import ApiError
+from stageline_sdk.submissions import Submission
 
 _log = logging.getLogger("stageline.worker")
 
@@ -97,6 +98,10 @@ class Session:
     def store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Future[Any]:
         """Carry out what a stage asks of its run's storage; from any thread but the session's own."""
         return asyncio.run_coroutine_threadsafe(self._store(lease_token, run_id, request), self._loop)
+
+    def submit(self, lease_token: bytes, submission: Submission) -> Future[None]:
+        """Put on record how far a submission of a stage is; from any thread but the session's own."""
+        return asyncio.run_coroutine_threadsafe(self._submit(lease_token, submission), self._loop)
 
     def offload(self, report: report_pb2.Report) -> Future[report_pb2.Report]:
         """Store a report's payload apart where it is too large; from any thread but the session's own."""
@@ -289,6 +294,9 @@ class Session:
 
     async def _store(self, lease_token: bytes, run_id: str, request: StorageRequest) -> Any:
         return await perform(self._calls().artifacts(lease_token), run_id, request)
+
+    async def _submit(self, lease_token: bytes, submission: Submission) -> None:
+        await self._calls().submit(lease_token, submission)
 
     async def _resolve(self, offer: job_pb2.JobOffer) -> job_pb2.JobOffer:
         return await self._calls().resolve(offer)

@@ -10,6 +10,7 @@ from stageline.v1 import (
     job_pb2,
     report_pb2,
     session_pb2,
+    worker_pb2,
     worker_service_pb2,
     worker_service_pb2_grpc,
     workflow_service_pb2,
@@ -22,6 +23,7 @@ from stageline_sdk._definition import definition_of
 from stageline_sdk._reports import payload_of
 from stageline_sdk._rpc_errors import error_of_detail
 from stageline_sdk._session_terms import Terms
+from stageline_sdk._submission_wire import submission_message
 from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.errors import (
     AbortedError,
@@ -34,6 +36,7 @@ from stageline_sdk.errors import (
     UnauthenticatedError,
     UnsupportedError,
 )
+from stageline_sdk.submissions import Submission
 
 _CALL_TIMEOUT = timedelta(seconds=20)
 _FETCH_RETRY_FOR = timedelta(seconds=60)
@@ -124,6 +127,22 @@ class WorkerCalls:
         if missing:
             raise NotFoundError(f"the server did not send the outputs of {', '.join(missing)}")
         return found
+
+    async def submit(self, lease_token: bytes, submission: Submission) -> None:
+        """Put on record how far a submission is. By a call, not the stream: it is good without one, and has an answer.
+
+        Raises:
+            ApiError: The server refused, as the lease has ended, or could not be reached for a minute.
+        """
+        item = worker_pb2.SubmissionDeclaration(
+            lease_token=lease_token, submission=submission_message(submission)
+        )
+        request = worker_service_pb2.ReportJobsRequest(
+            namespace=self._namespace, items=[worker_pb2.WorkerItem(submission=item)]
+        )
+        response = await self._persistent(self._workers.ReportJobs, request)
+        for refused in response.errors:
+            raise error_of_detail(refused.error)
 
     async def resolve(self, offer: job_pb2.JobOffer) -> job_pb2.JobOffer:
         """Return an offer with the input and state that are stored apart.

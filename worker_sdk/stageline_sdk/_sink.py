@@ -14,6 +14,7 @@ from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk._usage_wire import usage_message
 from stageline_sdk._wire import to_timestamp
 from stageline_sdk.ai.records import UsageRecord
+from stageline_sdk.submissions import Submission
 
 _PROGRESS_MESSAGE_LENGTH_MAX = 1024
 _PROGRESS_DETAILS_BYTES_MAX = 16 * 1024
@@ -28,6 +29,7 @@ class SessionSink:
         post: Callable[[Message], None],
         fetch: Callable[[bytes, str], bytes],
         store: Callable[[StorageRequest], Any],
+        submit: Callable[[Submission], None],
     ) -> None:
         """Make a sink.
 
@@ -36,11 +38,13 @@ class SessionSink:
             post: Sends a message to the session; returns at once.
             fetch: Returns the output of a stage, given a lease; blocks.
             store: Carries out what the stage asks of its run's storage; blocks.
+            submit: Puts on record how far a submission is; blocks.
         """
         self._lease_token = lease_token
         self._post = post
         self._fetch = fetch
         self._store = store
+        self._submit = submit
 
     def log(self, record: LogRecord) -> None:
         """Send a log line."""
@@ -92,6 +96,14 @@ class SessionSink:
             ApiError: The server refused, or cannot be reached.
         """
         return self._store(request)
+
+    def submit(self, submission: Submission) -> None:
+        """Put on record how far a submission is; blocks until it is.
+
+        Raises:
+            ApiError: The server refused, as the lease has ended, or cannot be reached.
+        """
+        self._submit(submission)
 
 
 def _json_object(fields: Mapping[str, Any]) -> bytes:

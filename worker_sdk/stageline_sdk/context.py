@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, overload
@@ -15,8 +15,6 @@ from stageline_sdk._job import (
     AnnotationRecord,
     ContextSink,
     Job,
-    LogLevel,
-    LogRecord,
     ProgressUpdate,
     ResumeToken,
 )
@@ -29,6 +27,7 @@ from stageline_sdk._limits import (
     WAIT_MAX,
 )
 from stageline_sdk._payload import clean_text, jsonable, jsonable_fields
+from stageline_sdk._submit_once import AttemptSubmissions, submit_once, submit_once_async
 from stageline_sdk.ai._runtime import AiRuntime
 from stageline_sdk.ai._scope import AiScope
 from stageline_sdk.ai.stage_ai import StageAi
@@ -37,7 +36,9 @@ from stageline_sdk.empty import NoConfig
 from stageline_sdk.errors import DefinitionError, MissingOutputError, NonRetryableError
 from stageline_sdk.limiter import Limiter
 from stageline_sdk.presets import ConcurrencyConfig, DebugConfig, ai_call_defaults
+from stageline_sdk.stage_logger import StageLogger
 from stageline_sdk.storage import AsyncStorage, Storage
+from stageline_sdk.submissions import Submission
 
 if TYPE_CHECKING:
     from stageline_sdk.stage import Stage
@@ -46,62 +47,7 @@ InputT_co = TypeVar("InputT_co", covariant=True)
 ConfigT_co = TypeVar("ConfigT_co", bound=BaseModel, covariant=True, default=NoConfig)
 OutputT = TypeVar("OutputT")
 
-_LEVELS: Mapping[str, LogLevel] = {
-    "DEBUG": "DEBUG",
-    "INFO": "INFO",
-    "WARN": "WARNING",
-    "WARNING": "WARNING",
-    "ERROR": "ERROR",
-}
 _ANNOTATION_KEY_LENGTH_MAX = 255
-
-
-class StageLogger:
-    """Logs lines that are kept with the run: `ctx.log.info("fetched", bytes=10)` or `ctx.log("INFO", "fetched", bytes=10)`.
-
-    It returns at once; lines are sent in batches. Fields may have any value: what JSON cannot show becomes its `repr`.
-    DEBUG lines of a stage whose config is a `DebugConfig` are passed over unless `verbose` is set.
-    """
-
-    __slots__ = ("_keeps_debug", "_sink")
-
-    def __init__(self, sink: ContextSink, *, keeps_debug: bool = True) -> None:
-        self._sink = sink
-        self._keeps_debug = keeps_debug
-
-    def __call__(self, level: LogLevel, message: str, /, **fields: Any) -> None:
-        """Log a line.
-
-        Args:
-            level: DEBUG, INFO, WARNING or ERROR, in any case.
-            message: The line; the server cuts it at 16 KiB.
-            **fields: Key-value details.
-
-        Raises:
-            ValueError: There is no such level.
-        """
-        known = _LEVELS.get(level.upper())
-        if known is None:
-            raise ValueError(f"log level must be DEBUG, INFO, WARNING or ERROR, got {level!r}")
-        if known == "DEBUG" and not self._keeps_debug:
-            return
-        self._sink.log(LogRecord(known, clean_text(str(message)), jsonable_fields(fields)))
-
-    def debug(self, message: str, /, **fields: Any) -> None:
-        """Log what only the stage's author needs."""
-        self("DEBUG", message, **fields)
-
-    def info(self, message: str, /, **fields: Any) -> None:
-        """Log what happened."""
-        self("INFO", message, **fields)
-
-    def warning(self, message: str, /, **fields: Any) -> None:
-        """Log what is not as it should be but does not stop the stage."""
-        self("WARNING", message, **fields)
-
-    def error(self, message: str, /, **fields: Any) -> None:
-        """Log what went wrong. To fail the stage, raise."""
-        self("ERROR", message, **fields)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,6 +88,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
     log: StageLogger
     _job: Job = field(repr=False)
     _sink: ContextSink = field(repr=False)
+    _submissions: AttemptSubmissions = field(repr=False)
     _fetched: dict[str, bytes] = field(default_factory=dict, repr=False)
     _resume_tokens: list[ResumeToken] = field(default_factory=list, repr=False)
     _limiters: list[Limiter] = field(default_factory=list, repr=False)
@@ -300,6 +247,52 @@ class Context(Generic[InputT_co, ConfigT_co]):
         return None if self._job.state is None else from_json(self._job.state)
 
     @property
+    def submissions(self) -> tuple[Submission, ...]:
+        """What this and earlier attempts of this generation submitted elsewhere with `submit_once`, the oldest first."""
+        return self._submissions.known
+
+    async def submit_once(
+        self,
+        name: str,
+        submit: Callable[[str], Awaitable[str]],
+        look_up: Callable[[str], Awaitable[str | None]] | None = None,
+        *,
+        refusals: tuple[type[Exception], ...] = (),
+    ) -> str:
+        """Submit something elsewhere at a price, at most once in this generation of the stage; return its reference.
+
+        The server is told before and after, and waited for. Where an attempt crashed in between, the next one asks
+        `look_up` first and submits only what the provider surely does not have. What nobody can look up is shown as
+        SUSPECTED, and is not submitted again. An attempt that finds it confirmed gets the reference at once.
+
+        Args:
+            name: What it is called in this stage: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
+            submit: Submits under a key of at most 101 characters, to be given to the provider, and returns the provider's
+                id for it, of 1 to 1,024 characters.
+            look_up: Returns the id of what the provider has under a key; None where it surely has nothing. What it raises
+                fails the attempt: to guess here is to pay twice.
+            refusals: Exceptions of `submit` after which surely nothing was submitted: a retry submits without looking.
+
+        Raises:
+            SuspectedOrphanError: An earlier try may have submitted it, and there is no `look_up`.
+            ApiError: The server cannot be reached for a minute, or the lease has ended. Before `submit`, nothing was sent.
+            ValueError: The name, or the reference, is none.
+            RuntimeError: The same name is under way.
+        """
+        return await submit_once_async(self._submissions, self._sink.submit, name, submit, look_up, refusals)
+
+    def submit_once_sync(
+        self,
+        name: str,
+        submit: Callable[[str], str],
+        look_up: Callable[[str], str | None] | None = None,
+        *,
+        refusals: tuple[type[Exception], ...] = (),
+    ) -> str:
+        """Do what `submit_once` does, in a stage that is a plain `def`."""
+        return submit_once(self._submissions, self._sink.submit, name, submit, look_up, refusals)
+
+    @property
     def limiter(self: "Context[Any, ConcurrencyConfig]") -> Limiter:
         """Bounds and paces the calls of this attempt, by a config that is a `stageline_sdk.presets.ConcurrencyConfig`.
 
@@ -385,4 +378,5 @@ def context_for(
         _job=job,
         _sink=sink,
         _ai=ai or AiRuntime(),
+        _submissions=AttemptSubmissions(job.run_id, job.stage_id, job.generation, job.submissions),
     )

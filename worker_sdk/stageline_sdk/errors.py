@@ -13,6 +13,7 @@
     ├── UnknownStageError             a stage id that this workflow does not have
     ├── ConfigError                   config that the stages' models refuse; carries all violations
     ├── StageError                    raised by or to code inside a stage
+    │   ├── SuspectedOrphanError      it may have been submitted before, and nobody can say
     │   ├── MissingOutputError        `ctx.require()` of an output that is not there
     │   ├── NonRetryableError         raise it: fail for good, whatever the retry policy says
     │   ├── RetryableError            raise it: try again, after a wait of your choice
@@ -237,6 +238,24 @@ class RetryableError(StageError):
             raise ValueError(f"retry_after must not be negative, got {retry_after}")
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SuspectedOrphanError(NonRetryableError):
+    """An earlier try may have submitted something elsewhere, and the provider cannot be asked whether it has it.
+
+    The stage fails for good, rather than pay twice, and its run shows the submission as SUSPECTED. Look for the key at the
+    provider; then run the stage again with `client.rerun_run`, which submits under a new key.
+
+    Attributes:
+        key: What the provider was given to know it by.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"an earlier try may have submitted {key!r}, and there is no look_up to ask the provider: look for it "
+            "there, then rerun the stage"
+        )
+        self.key = key
 
 
 class StageExitError(StageError):

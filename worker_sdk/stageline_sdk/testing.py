@@ -39,6 +39,7 @@ from stageline_sdk.built_workflow import BuiltWorkflow
 from stageline_sdk.cancellation import CancelSource
 from stageline_sdk.errors import StageCancelledError, StageError
 from stageline_sdk.stage import Stage
+from stageline_sdk.submissions import Submission
 from stageline_sdk.suspension import StillWaiting
 
 __all__ = [
@@ -83,6 +84,8 @@ class StageEnvironment:
         annotations: Their annotations, in order.
         usage: The records of their AI calls, in order.
         artifacts: What stages keep with the run, by key; put here what they are to find.
+        submissions: What stages submitted with `ctx.submit_once`, by key. A further `run` is told of them, as the next
+            attempt is: a `submit` that raised tests what your stage does after a crash.
         outputs: The outputs that stages can require, as JSON text by stage id; `run_workflow` adds to it.
         cancel: Set it with `env.cancel.cancel("reason")`, from any thread, to stop what runs.
     """
@@ -117,6 +120,7 @@ class StageEnvironment:
         self.annotations: list[AnnotationRecord] = []
         self.usage: list[UsageRecord] = []
         self.artifacts: dict[str, bytes] = {}
+        self.submissions: dict[str, Submission] = {}
         self.cancel = CancelSource()
         self.outputs: dict[str, bytes] = {}
         for stage, value in (outputs or {}).items():
@@ -255,6 +259,7 @@ class StageEnvironment:
             input=given,
             config=config,
             outputs=dict(self.outputs),
+            submissions=tuple(self.submissions.values()),
         )
         async with StageRunner(self._models) as runner:
             return await runner.run(stage, job, self._sink, self.cancel)
@@ -292,3 +297,6 @@ class _CollectingSink:
 
     def store(self, request: StorageRequest) -> Any:
         return store_in(self._environment.artifacts, request)
+
+    def submit(self, submission: Submission) -> None:
+        self._environment.submissions[submission.key] = submission

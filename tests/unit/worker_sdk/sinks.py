@@ -9,6 +9,7 @@ from stageline_sdk._storage_requests import StorageRequest
 from stageline_sdk._storage_testing import store_in
 from stageline_sdk.ai import UsageRecord
 from stageline_sdk.errors import ApiError
+from stageline_sdk.submissions import Submission
 
 
 class KeepingSink:
@@ -20,6 +21,7 @@ class KeepingSink:
         self.fetched: list[str] = []
         self.logged = threading.Event()
         self.artifacts: dict[str, bytes] = {}
+        self.submissions: list[Submission] = []
         self._stored = dict(stored or {})
 
     def log(self, record: LogRecord) -> None:
@@ -43,3 +45,6 @@ class KeepingSink:
 
     def store(self, request: StorageRequest) -> Any:
         return store_in(self.artifacts, request)
+
+    def submit(self, submission: Submission) -> None:
+        self.submissions.append(submission)

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from stageline.v1 import failure_pb2 as stageline_dot_v1_dot_failure__pb2
 from stageline.v1 import payload_pb2 as stageline_dot_v1_dot_payload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16stageline/v1/job.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\xc2\x08\n\x08JobOffer\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12#\n\rworkflow_name\x18\x03 \x01(\tR\x0cworkflowName\x12)\n\x10workflow_version\x18\x04 \x01(\x05R\x0fworkflowVersion\x12\x19\n\x08stage_id\x18\x05 \x01(\tR\x07stageId\x12)\n\x04kind\x18\x06 \x01(\x0e\x32\x15.stageline.v1.JobKindR\x04kind\x12\x1e\n\ngeneration\x18\x07 \x01(\x05R\ngeneration\x12\x18\n\x07\x61ttempt\x18\x08 \x01(\x05R\x07\x61ttempt\x12\x1a\n\x08\x64\x65livery\x18\t \x01(\x05R\x08\x64\x65livery\x12\x1a\n\x08priority\x18\n \x01(\x05R\x08priority\x12?\n\x0estart_to_close\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cstartToClose\x12\x46\n\x11heartbeat_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.DurationR\x10heartbeatTimeout\x12-\n\x06\x63onfig\x18\r \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06\x63onfig\x12\x32\n\trun_input\x18\x0e \x01(\x0b\x32\x15.stageline.v1.PayloadR\x08runInput\x12&\n\x0finput_stage_ids\x18\x0f \x03(\tR\rinputStageIds\x12=\n\x07outputs\x18\x10 \x03(\x0b\x32#.stageline.v1.JobOffer.OutputsEntryR\x07outputs\x12.\n\x13\x63ompleted_stage_ids\x18\x11 \x03(\tR\x11\x63ompletedStageIds\x12>\n\x0fsuspended_state\x18\x12 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x0esuspendedState\x12:\n\x0bsubmissions\x18\x13 \x03(\x0b\x32\x18.stageline.v1.SubmissionR\x0bsubmissions\x12 \n\x0btraceparent\x18\x14 \x01(\tR\x0btraceparent\x12\x1e\n\ntracestate\x18\x15 \x01(\tR\ntracestate\x12!\n\x0cstage_number\x18\x16 \x01(\x05R\x0bstageNumber\x12?\n\x0eprevious_error\x18\x17 \x01(\x0b\x32\x18.stageline.v1.StageErrorR\rpreviousError\x1aQ\n\x0cOutputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05value:\x02\x38\x01\"\x82\x01\n\nSubmission\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x33\n\x05phase\x18\x02 \x01(\x0e\x32\x1d.stageline.v1.SubmissionPhaseR\x05phase\x12-\n\x12provider_reference\x18\x03 \x01(\tR\x11providerReference*M\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_KIND_EXECUTE\x10\x01\x12\x12\n\x0eJOB_KIND_CHECK\x10\x02*r\n\x0fSubmissionPhase\x12 \n\x1cSUBMISSION_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUBMISSION_PHASE_DECLARED\x10\x01\x12\x1e\n\x1aSUBMISSION_PHASE_CONFIRMED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16stageline/v1/job.proto\x12\x0cstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\xc2\x08\n\x08JobOffer\x12\x1f\n\x0blease_token\x18\x01 \x01(\x0cR\nleaseToken\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12#\n\rworkflow_name\x18\x03 \x01(\tR\x0cworkflowName\x12)\n\x10workflow_version\x18\x04 \x01(\x05R\x0fworkflowVersion\x12\x19\n\x08stage_id\x18\x05 \x01(\tR\x07stageId\x12)\n\x04kind\x18\x06 \x01(\x0e\x32\x15.stageline.v1.JobKindR\x04kind\x12\x1e\n\ngeneration\x18\x07 \x01(\x05R\ngeneration\x12\x18\n\x07\x61ttempt\x18\x08 \x01(\x05R\x07\x61ttempt\x12\x1a\n\x08\x64\x65livery\x18\t \x01(\x05R\x08\x64\x65livery\x12\x1a\n\x08priority\x18\n \x01(\x05R\x08priority\x12?\n\x0estart_to_close\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cstartToClose\x12\x46\n\x11heartbeat_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.DurationR\x10heartbeatTimeout\x12-\n\x06\x63onfig\x18\r \x01(\x0b\x32\x15.stageline.v1.PayloadR\x06\x63onfig\x12\x32\n\trun_input\x18\x0e \x01(\x0b\x32\x15.stageline.v1.PayloadR\x08runInput\x12&\n\x0finput_stage_ids\x18\x0f \x03(\tR\rinputStageIds\x12=\n\x07outputs\x18\x10 \x03(\x0b\x32#.stageline.v1.JobOffer.OutputsEntryR\x07outputs\x12.\n\x13\x63ompleted_stage_ids\x18\x11 \x03(\tR\x11\x63ompletedStageIds\x12>\n\x0fsuspended_state\x18\x12 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x0esuspendedState\x12:\n\x0bsubmissions\x18\x13 \x03(\x0b\x32\x18.stageline.v1.SubmissionR\x0bsubmissions\x12 \n\x0btraceparent\x18\x14 \x01(\tR\x0btraceparent\x12\x1e\n\ntracestate\x18\x15 \x01(\tR\ntracestate\x12!\n\x0cstage_number\x18\x16 \x01(\x05R\x0bstageNumber\x12?\n\x0eprevious_error\x18\x17 \x01(\x0b\x32\x18.stageline.v1.StageErrorR\rpreviousError\x1aQ\n\x0cOutputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x15.stageline.v1.PayloadR\x05value:\x02\x38\x01\"\xe1\x01\n\nSubmission\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x33\n\x05phase\x18\x02 \x01(\x0e\x32\x1d.stageline.v1.SubmissionPhaseR\x05phase\x12-\n\x12provider_reference\x18\x03 \x01(\tR\x11providerReference\x12\x1e\n\ngeneration\x18\x04 \x01(\x05R\ngeneration\x12=\n\x0c\x64\x65\x63lare_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x65\x63lareTime*M\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_KIND_EXECUTE\x10\x01\x12\x12\n\x0eJOB_KIND_CHECK\x10\x02*\xb2\x01\n\x0fSubmissionPhase\x12 \n\x1cSUBMISSION_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUBMISSION_PHASE_DECLARED\x10\x01\x12\x1e\n\x1aSUBMISSION_PHASE_CONFIRMED\x10\x02\x12\x1e\n\x1aSUBMISSION_PHASE_WITHDRAWN\x10\x03\x12\x1e\n\x1aSUBMISSION_PHASE_SUSPECTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,14 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBOFFER_OUTPUTSENTRY']._loaded_options = None
   _globals['_JOBOFFER_OUTPUTSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBKIND']._serialized_start=1354
-  _globals['_JOBKIND']._serialized_end=1431
-  _globals['_SUBMISSIONPHASE']._serialized_start=1433
-  _globals['_SUBMISSIONPHASE']._serialized_end=1547
-  _globals['_JOBOFFER']._serialized_start=129
-  _globals['_JOBOFFER']._serialized_end=1219
-  _globals['_JOBOFFER_OUTPUTSENTRY']._serialized_start=1138
-  _globals['_JOBOFFER_OUTPUTSENTRY']._serialized_end=1219
-  _globals['_SUBMISSION']._serialized_start=1222
-  _globals['_SUBMISSION']._serialized_end=1352
+  _globals['_JOBKIND']._serialized_start=1482
+  _globals['_JOBKIND']._serialized_end=1559
+  _globals['_SUBMISSIONPHASE']._serialized_start=1562
+  _globals['_SUBMISSIONPHASE']._serialized_end=1740
+  _globals['_JOBOFFER']._serialized_start=162
+  _globals['_JOBOFFER']._serialized_end=1252
+  _globals['_JOBOFFER_OUTPUTSENTRY']._serialized_start=1171
+  _globals['_JOBOFFER_OUTPUTSENTRY']._serialized_end=1252
+  _globals['_SUBMISSION']._serialized_start=1255
+  _globals['_SUBMISSION']._serialized_end=1480
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from stageline.v1 import failure_pb2 as _failure_pb2
@@ -58,6 +59,12 @@ class _SubmissionPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Submi
     """About to be sent: it may or may not have reached the provider."""
     SUBMISSION_PHASE_CONFIRMED: _SubmissionPhase.ValueType  # 2
     """The provider has it."""
+    SUBMISSION_PHASE_WITHDRAWN: _SubmissionPhase.ValueType  # 3
+    """It surely did not reach the provider, which refused it, say: it may be declared again."""
+    SUBMISSION_PHASE_SUSPECTED: _SubmissionPhase.ValueType  # 4
+    """A suspected orphan: it may have reached the provider, nobody can ask there, and it was not repeated. A person has to
+    look. In answers about runs also one that was left DECLARED by a stage that has ended since.
+    """
 
 class SubmissionPhase(_SubmissionPhase, metaclass=_SubmissionPhaseEnumTypeWrapper):
     """SubmissionPhase says how far a submission is."""
@@ -68,6 +75,12 @@ SUBMISSION_PHASE_DECLARED: SubmissionPhase.ValueType  # 1
 """About to be sent: it may or may not have reached the provider."""
 SUBMISSION_PHASE_CONFIRMED: SubmissionPhase.ValueType  # 2
 """The provider has it."""
+SUBMISSION_PHASE_WITHDRAWN: SubmissionPhase.ValueType  # 3
+"""It surely did not reach the provider, which refused it, say: it may be declared again."""
+SUBMISSION_PHASE_SUSPECTED: SubmissionPhase.ValueType  # 4
+"""A suspected orphan: it may have reached the provider, nobody can ask there, and it was not repeated. A person has to
+look. In answers about runs also one that was left DECLARED by a stage that has ended since.
+"""
 Global___SubmissionPhase: _TypeAlias = SubmissionPhase  # noqa: Y015
 
 @_typing.final
@@ -244,6 +257,8 @@ class Submission(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     PROVIDER_REFERENCE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    DECLARE_TIME_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Name of the submission, chosen by the stage's code, and given to the provider where that is possible. 1 to 255
     characters, unique in the generation of the stage.
@@ -252,16 +267,24 @@ class Submission(_message.Message):
     """How far it is."""
     provider_reference: _builtins.str
     """The provider's id for it, once confirmed. At most 1,024 characters."""
+    generation: _builtins.int
+    """Generation of the stage that declared it. Set by the server in answers about runs."""
+    @_builtins.property
+    def declare_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was declared last, by the server's clock. Set by the server in answers about runs."""
+
     def __init__(
         self,
         *,
         key: _builtins.str = ...,
         phase: Global___SubmissionPhase.ValueType = ...,
         provider_reference: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        declare_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["declare_time", b"declare_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "phase", b"phase", "provider_reference", b"provider_reference"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declare_time", b"declare_time", "generation", b"generation", "key", b"key", "phase", b"phase", "provider_reference", b"provider_reference"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,12 +31,16 @@ class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability
     DESCRIPTOR: _descriptor.EnumDescriptor
     CAPABILITY_UNSPECIFIED: _Capability.ValueType  # 0
     """Never sent."""
+    CAPABILITY_SUBMISSIONS: _Capability.ValueType  # 1
+    """The server keeps submissions (see SubmissionDeclaration), and tells them to later attempts."""
 
 class Capability(_Capability, metaclass=_CapabilityEnumTypeWrapper):
-    """Capability is something that one side can do beyond the first version of the protocol. None is defined yet."""
+    """Capability is something that one side can do beyond the first version of the protocol."""
 
 CAPABILITY_UNSPECIFIED: Capability.ValueType  # 0
 """Never sent."""
+CAPABILITY_SUBMISSIONS: Capability.ValueType  # 1
+"""The server keeps submissions (see SubmissionDeclaration), and tells them to later attempts."""
 Global___Capability: _TypeAlias = Capability  # noqa: Y015
 
 class _LeaseVerdict:

@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -87,6 +88,11 @@ const (
 	SubmissionPhase_SUBMISSION_PHASE_DECLARED SubmissionPhase = 1
 	// The provider has it.
 	SubmissionPhase_SUBMISSION_PHASE_CONFIRMED SubmissionPhase = 2
+	// It surely did not reach the provider, which refused it, say: it may be declared again.
+	SubmissionPhase_SUBMISSION_PHASE_WITHDRAWN SubmissionPhase = 3
+	// A suspected orphan: it may have reached the provider, nobody can ask there, and it was not repeated. A person has to
+	// look. In answers about runs also one that was left DECLARED by a stage that has ended since.
+	SubmissionPhase_SUBMISSION_PHASE_SUSPECTED SubmissionPhase = 4
 )
 
 // Enum value maps for SubmissionPhase.
@@ -95,11 +101,15 @@ var (
 		0: "SUBMISSION_PHASE_UNSPECIFIED",
 		1: "SUBMISSION_PHASE_DECLARED",
 		2: "SUBMISSION_PHASE_CONFIRMED",
+		3: "SUBMISSION_PHASE_WITHDRAWN",
+		4: "SUBMISSION_PHASE_SUSPECTED",
 	}
 	SubmissionPhase_value = map[string]int32{
 		"SUBMISSION_PHASE_UNSPECIFIED": 0,
 		"SUBMISSION_PHASE_DECLARED":    1,
 		"SUBMISSION_PHASE_CONFIRMED":   2,
+		"SUBMISSION_PHASE_WITHDRAWN":   3,
+		"SUBMISSION_PHASE_SUSPECTED":   4,
 	}
 )
 
@@ -392,8 +402,12 @@ type Submission struct {
 	Phase SubmissionPhase `protobuf:"varint,2,opt,name=phase,proto3,enum=stageline.v1.SubmissionPhase" json:"phase,omitempty"`
 	// The provider's id for it, once confirmed. At most 1,024 characters.
 	ProviderReference string `protobuf:"bytes,3,opt,name=provider_reference,json=providerReference,proto3" json:"provider_reference,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Generation of the stage that declared it. Set by the server in answers about runs.
+	Generation int32 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	// When it was declared last, by the server's clock. Set by the server in answers about runs.
+	DeclareTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=declare_time,json=declareTime,proto3" json:"declare_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Submission) Reset() {
@@ -447,11 +461,25 @@ func (x *Submission) GetProviderReference() string {
 	return ""
 }
 
+func (x *Submission) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Submission) GetDeclareTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeclareTime
+	}
+	return nil
+}
+
 var File_stageline_v1_job_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x16stageline/v1/job.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\xc2\b\n" +
+	"\x16stageline/v1/job.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\xc2\b\n" +
 	"\bJobOffer\x12\x1f\n" +
 	"\vlease_token\x18\x01 \x01(\fR\n" +
 	"leaseToken\x12\x15\n" +
@@ -484,20 +512,26 @@ const file_stageline_v1_job_proto_rawDesc = "" +
 	"\x0eprevious_error\x18\x17 \x01(\v2\x18.stageline.v1.StageErrorR\rpreviousError\x1aQ\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
-	"\x05value\x18\x02 \x01(\v2\x15.stageline.v1.PayloadR\x05value:\x028\x01\"\x82\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.stageline.v1.PayloadR\x05value:\x028\x01\"\xe1\x01\n" +
 	"\n" +
 	"Submission\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x05phase\x18\x02 \x01(\x0e2\x1d.stageline.v1.SubmissionPhaseR\x05phase\x12-\n" +
-	"\x12provider_reference\x18\x03 \x01(\tR\x11providerReference*M\n" +
+	"\x12provider_reference\x18\x03 \x01(\tR\x11providerReference\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\x05R\n" +
+	"generation\x12=\n" +
+	"\fdeclare_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vdeclareTime*M\n" +
 	"\aJobKind\x12\x18\n" +
 	"\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10JOB_KIND_EXECUTE\x10\x01\x12\x12\n" +
-	"\x0eJOB_KIND_CHECK\x10\x02*r\n" +
+	"\x0eJOB_KIND_CHECK\x10\x02*\xb2\x01\n" +
 	"\x0fSubmissionPhase\x12 \n" +
 	"\x1cSUBMISSION_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19SUBMISSION_PHASE_DECLARED\x10\x01\x12\x1e\n" +
-	"\x1aSUBMISSION_PHASE_CONFIRMED\x10\x02B\x99\x01\n" +
+	"\x1aSUBMISSION_PHASE_CONFIRMED\x10\x02\x12\x1e\n" +
+	"\x1aSUBMISSION_PHASE_WITHDRAWN\x10\x03\x12\x1e\n" +
+	"\x1aSUBMISSION_PHASE_SUSPECTED\x10\x04B\x99\x01\n" +
 	"\x10com.stageline.v1B\bJobProtoP\x01Z*stageline/sdk/gen/stageline/v1;stagelinev1\xa2\x02\x03SXX\xaa\x02\fStageline.V1\xca\x02\fStageline\\V1\xe2\x02\x18Stageline\\V1\\GPBMetadata\xea\x02\rStageline::V1b\x06proto3"
 
 var (
@@ -515,14 +549,15 @@ func file_stageline_v1_job_proto_rawDescGZIP() []byte {
 var file_stageline_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_stageline_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_stageline_v1_job_proto_goTypes = []any{
-	(JobKind)(0),                // 0: stageline.v1.JobKind
-	(SubmissionPhase)(0),        // 1: stageline.v1.SubmissionPhase
-	(*JobOffer)(nil),            // 2: stageline.v1.JobOffer
-	(*Submission)(nil),          // 3: stageline.v1.Submission
-	nil,                         // 4: stageline.v1.JobOffer.OutputsEntry
-	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
-	(*Payload)(nil),             // 6: stageline.v1.Payload
-	(*StageError)(nil),          // 7: stageline.v1.StageError
+	(JobKind)(0),                  // 0: stageline.v1.JobKind
+	(SubmissionPhase)(0),          // 1: stageline.v1.SubmissionPhase
+	(*JobOffer)(nil),              // 2: stageline.v1.JobOffer
+	(*Submission)(nil),            // 3: stageline.v1.Submission
+	nil,                           // 4: stageline.v1.JobOffer.OutputsEntry
+	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
+	(*Payload)(nil),               // 6: stageline.v1.Payload
+	(*StageError)(nil),            // 7: stageline.v1.StageError
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_stageline_v1_job_proto_depIdxs = []int32{
 	0,  // 0: stageline.v1.JobOffer.kind:type_name -> stageline.v1.JobKind
@@ -535,12 +570,13 @@ var file_stageline_v1_job_proto_depIdxs = []int32{
 	3,  // 7: stageline.v1.JobOffer.submissions:type_name -> stageline.v1.Submission
 	7,  // 8: stageline.v1.JobOffer.previous_error:type_name -> stageline.v1.StageError
 	1,  // 9: stageline.v1.Submission.phase:type_name -> stageline.v1.SubmissionPhase
-	6,  // 10: stageline.v1.JobOffer.OutputsEntry.value:type_name -> stageline.v1.Payload
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	8,  // 10: stageline.v1.Submission.declare_time:type_name -> google.protobuf.Timestamp
+	6,  // 11: stageline.v1.JobOffer.OutputsEntry.value:type_name -> stageline.v1.Payload
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_job_proto_init() }

@@ -25,21 +25,25 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Capability is something that one side can do beyond the first version of the protocol. None is defined yet.
+// Capability is something that one side can do beyond the first version of the protocol.
 type Capability int32
 
 const (
 	// Never sent.
 	Capability_CAPABILITY_UNSPECIFIED Capability = 0
+	// The server keeps submissions (see SubmissionDeclaration), and tells them to later attempts.
+	Capability_CAPABILITY_SUBMISSIONS Capability = 1
 )
 
 // Enum value maps for Capability.
 var (
 	Capability_name = map[int32]string{
 		0: "CAPABILITY_UNSPECIFIED",
+		1: "CAPABILITY_SUBMISSIONS",
 	}
 	Capability_value = map[string]int32{
 		"CAPABILITY_UNSPECIFIED": 0,
+		"CAPABILITY_SUBMISSIONS": 1,
 	}
 )
 
@@ -1031,10 +1035,11 @@ const file_stageline_v1_session_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1e.stageline.v1.DisconnectReasonR\x06reason\x12/\n" +
 	"\x05error\x18\x02 \x01(\v2\x19.stageline.v1.ErrorDetailR\x05error\x12\x1c\n" +
 	"\treconnect\x18\x03 \x01(\bR\treconnect\x12B\n" +
-	"\x0freconnect_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0ereconnectAfter*(\n" +
+	"\x0freconnect_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0ereconnectAfter*D\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
-	"\x16CAPABILITY_UNSPECIFIED\x10\x00*\x81\x01\n" +
+	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16CAPABILITY_SUBMISSIONS\x10\x01*\x81\x01\n" +
 	"\fLeaseVerdict\x12\x1d\n" +
 	"\x19LEASE_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12LEASE_VERDICT_KEEP\x10\x01\x12\x16\n" +

@@ -6,8 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Duration } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { StageError } from "./failure_pb.js";
 import { file_stageline_v1_failure } from "./failure_pb.js";
 import type { Payload } from "./payload_pb.js";
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stageline/v1/job.proto.
  */
 export const file_stageline_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("ChZzdGFnZWxpbmUvdjEvam9iLnByb3RvEgxzdGFnZWxpbmUudjEinQYKCEpvYk9mZmVyEhMKC2xlYXNlX3Rva2VuGAEgASgMEg4KBnJ1bl9pZBgCIAEoCRIVCg13b3JrZmxvd19uYW1lGAMgASgJEhgKEHdvcmtmbG93X3ZlcnNpb24YBCABKAUSEAoIc3RhZ2VfaWQYBSABKAkSIwoEa2luZBgGIAEoDjIVLnN0YWdlbGluZS52MS5Kb2JLaW5kEhIKCmdlbmVyYXRpb24YByABKAUSDwoHYXR0ZW1wdBgIIAEoBRIQCghkZWxpdmVyeRgJIAEoBRIQCghwcmlvcml0eRgKIAEoBRIxCg5zdGFydF90b19jbG9zZRgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI0ChFoZWFydGJlYXRfdGltZW91dBgMIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIlCgZjb25maWcYDSABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIoCglydW5faW5wdXQYDiABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIXCg9pbnB1dF9zdGFnZV9pZHMYDyADKAkSNAoHb3V0cHV0cxgQIAMoCzIjLnN0YWdlbGluZS52MS5Kb2JPZmZlci5PdXRwdXRzRW50cnkSGwoTY29tcGxldGVkX3N0YWdlX2lkcxgRIAMoCRIuCg9zdXNwZW5kZWRfc3RhdGUYEiABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBItCgtzdWJtaXNzaW9ucxgTIAMoCzIYLnN0YWdlbGluZS52MS5TdWJtaXNzaW9uEhMKC3RyYWNlcGFyZW50GBQgASgJEhIKCnRyYWNlc3RhdGUYFSABKAkSFAoMc3RhZ2VfbnVtYmVyGBYgASgFEjAKDnByZXZpb3VzX2Vycm9yGBcgASgLMhguc3RhZ2VsaW5lLnYxLlN0YWdlRXJyb3IaRQoMT3V0cHV0c0VudHJ5EgsKA2tleRgBIAEoCRIkCgV2YWx1ZRgCIAEoCzIVLnN0YWdlbGluZS52MS5QYXlsb2FkOgI4ASJjCgpTdWJtaXNzaW9uEgsKA2tleRgBIAEoCRIsCgVwaGFzZRgCIAEoDjIdLnN0YWdlbGluZS52MS5TdWJtaXNzaW9uUGhhc2USGgoScHJvdmlkZXJfcmVmZXJlbmNlGAMgASgJKk0KB0pvYktpbmQSGAoUSk9CX0tJTkRfVU5TUEVDSUZJRUQQABIUChBKT0JfS0lORF9FWEVDVVRFEAESEgoOSk9CX0tJTkRfQ0hFQ0sQAipyCg9TdWJtaXNzaW9uUGhhc2USIAocU1VCTUlTU0lPTl9QSEFTRV9VTlNQRUNJRklFRBAAEh0KGVNVQk1JU1NJT05fUEhBU0VfREVDTEFSRUQQARIeChpTVUJNSVNTSU9OX1BIQVNFX0NPTkZJUk1FRBACYgZwcm90bzM", [file_google_protobuf_duration, file_stageline_v1_failure, file_stageline_v1_payload]);
+  fileDesc("ChZzdGFnZWxpbmUvdjEvam9iLnByb3RvEgxzdGFnZWxpbmUudjEinQYKCEpvYk9mZmVyEhMKC2xlYXNlX3Rva2VuGAEgASgMEg4KBnJ1bl9pZBgCIAEoCRIVCg13b3JrZmxvd19uYW1lGAMgASgJEhgKEHdvcmtmbG93X3ZlcnNpb24YBCABKAUSEAoIc3RhZ2VfaWQYBSABKAkSIwoEa2luZBgGIAEoDjIVLnN0YWdlbGluZS52MS5Kb2JLaW5kEhIKCmdlbmVyYXRpb24YByABKAUSDwoHYXR0ZW1wdBgIIAEoBRIQCghkZWxpdmVyeRgJIAEoBRIQCghwcmlvcml0eRgKIAEoBRIxCg5zdGFydF90b19jbG9zZRgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI0ChFoZWFydGJlYXRfdGltZW91dBgMIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIlCgZjb25maWcYDSABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIoCglydW5faW5wdXQYDiABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBIXCg9pbnB1dF9zdGFnZV9pZHMYDyADKAkSNAoHb3V0cHV0cxgQIAMoCzIjLnN0YWdlbGluZS52MS5Kb2JPZmZlci5PdXRwdXRzRW50cnkSGwoTY29tcGxldGVkX3N0YWdlX2lkcxgRIAMoCRIuCg9zdXNwZW5kZWRfc3RhdGUYEiABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBItCgtzdWJtaXNzaW9ucxgTIAMoCzIYLnN0YWdlbGluZS52MS5TdWJtaXNzaW9uEhMKC3RyYWNlcGFyZW50GBQgASgJEhIKCnRyYWNlc3RhdGUYFSABKAkSFAoMc3RhZ2VfbnVtYmVyGBYgASgFEjAKDnByZXZpb3VzX2Vycm9yGBcgASgLMhguc3RhZ2VsaW5lLnYxLlN0YWdlRXJyb3IaRQoMT3V0cHV0c0VudHJ5EgsKA2tleRgBIAEoCRIkCgV2YWx1ZRgCIAEoCzIVLnN0YWdlbGluZS52MS5QYXlsb2FkOgI4ASKpAQoKU3VibWlzc2lvbhILCgNrZXkYASABKAkSLAoFcGhhc2UYAiABKA4yHS5zdGFnZWxpbmUudjEuU3VibWlzc2lvblBoYXNlEhoKEnByb3ZpZGVyX3JlZmVyZW5jZRgDIAEoCRISCgpnZW5lcmF0aW9uGAQgASgFEjAKDGRlY2xhcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqTQoHSm9iS2luZBIYChRKT0JfS0lORF9VTlNQRUNJRklFRBAAEhQKEEpPQl9LSU5EX0VYRUNVVEUQARISCg5KT0JfS0lORF9DSEVDSxACKrIBCg9TdWJtaXNzaW9uUGhhc2USIAocU1VCTUlTU0lPTl9QSEFTRV9VTlNQRUNJRklFRBAAEh0KGVNVQk1JU1NJT05fUEhBU0VfREVDTEFSRUQQARIeChpTVUJNSVNTSU9OX1BIQVNFX0NPTkZJUk1FRBACEh4KGlNVQk1JU1NJT05fUEhBU0VfV0lUSERSQVdOEAMSHgoaU1VCTUlTU0lPTl9QSEFTRV9TVVNQRUNURUQQBGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_stageline_v1_failure, file_stageline_v1_payload]);
 
 /**
  * JobOffer hands one job to a worker, with a lease on it. It counts as begun when the worker acknowledges the frame that
@@ -230,6 +230,20 @@ export type Submission = Message<"stageline.v1.Submission"> & {
    * @generated from field: string provider_reference = 3;
    */
   providerReference: string;
+
+  /**
+   * Generation of the stage that declared it. Set by the server in answers about runs.
+   *
+   * @generated from field: int32 generation = 4;
+   */
+  generation: number;
+
+  /**
+   * When it was declared last, by the server's clock. Set by the server in answers about runs.
+   *
+   * @generated from field: google.protobuf.Timestamp declare_time = 5;
+   */
+  declareTime?: Timestamp | undefined;
 };
 
 /**
@@ -299,6 +313,21 @@ export enum SubmissionPhase {
    * @generated from enum value: SUBMISSION_PHASE_CONFIRMED = 2;
    */
   CONFIRMED = 2,
+
+  /**
+   * It surely did not reach the provider, which refused it, say: it may be declared again.
+   *
+   * @generated from enum value: SUBMISSION_PHASE_WITHDRAWN = 3;
+   */
+  WITHDRAWN = 3,
+
+  /**
+   * A suspected orphan: it may have reached the provider, nobody can ask there, and it was not repeated. A person has to
+   * look. In answers about runs also one that was left DECLARED by a stage that has ended since.
+   *
+   * @generated from enum value: SUBMISSION_PHASE_SUSPECTED = 4;
+   */
+  SUSPECTED = 4,
 }
 
 /**
