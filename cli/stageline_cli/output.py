@@ -145,6 +145,16 @@ def stages_table(stages: Iterable[StageInfo]) -> Table:
     return made
 
 
+def submissions_table(stages: Iterable[StageInfo]) -> Table:
+    """Returns a table of what a run's stages submitted elsewhere."""
+    made = table("STAGE", "SUBMITTED", "PHASE", "REFERENCE")
+    for stage in stages:
+        for each in stage.submissions:
+            phase = f"[red]{each.phase}[/]" if each.phase == "SUSPECTED" else each.phase
+            made.add_row(escape(stage.id), escape(each.key), phase, escape(each.reference))
+    return made
+
+
 def _time_of(stage: StageInfo) -> timedelta | None:
     """Returns how long a stage took; of servers that do not tell, the time from its last start to its end."""
     if stage.active_time or stage.started_at is None:

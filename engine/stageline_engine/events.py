@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from stageline_engine.model.ai_call import AiCallRow
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunError, RunRow
+from stageline_engine.model.submission import SubmissionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +324,21 @@ class AiCallBooked(Struct, frozen=True):
     call: AiCallRow
 
 
+class SubmissionChanged(Struct, frozen=True):
+    """How far something is that a stage submits elsewhere, as it is on record from now on."""
+
+    submission: SubmissionRow
+
+
+class OrphanSuspected(Struct, frozen=True):
+    """A worker says that something may have been submitted elsewhere, and that nobody can ask there."""
+
+    stage_id: str
+    key: str
+    generation: int
+    attempt: int
+
+
 RunEvent = (
     RunCreated
     | RunStarted
@@ -333,6 +349,8 @@ RunEvent = (
     | RunRerun
     | AnnotationAdded
     | AiCallBooked
+    | SubmissionChanged
+    | OrphanSuspected
 )
 StageEvent = (
     StageScheduled

@@ -32,6 +32,7 @@ from stageline_engine.handlers.report import report_jobs, report_progress
 from stageline_engine.handlers.rerun import rerun_runs
 from stageline_engine.handlers.resume import resume_stages
 from stageline_engine.handlers.runs import cancel_runs, transition_runs
+from stageline_engine.handlers.submissions import record_submissions
 from stageline_engine.handlers.usage import record_ai_calls
 from stageline_engine.limits import COMMANDS_PER_BATCH_MAX
 from stageline_engine.payload_store import PayloadStore
@@ -70,6 +71,7 @@ HANDLERS: Mapping[type, Handler] = {
     commands.ResumeStage: resume_stages,
     commands.AnnotateRun: annotate_runs,
     commands.RecordAiCall: record_ai_calls,
+    commands.RecordSubmission: record_submissions,
 }
 
 CONFLICT_RETRIES_MAX = 5

@@ -193,6 +193,13 @@ EMIT_BACKOFF_MAX = timedelta(minutes=5)
 """The wait after a sink's first refusal, doubled with each further one up to the longest: quick to notice a sink's
 return, gentle on one that is down."""
 
+SUBMISSION_KEY_LENGTH_MAX = 255
+SUBMISSION_REFERENCE_LENGTH_MAX = 1024
+"""What a provider is given to know a submission by, which is part of an index, and the provider's id for it."""
+
+SUBMISSIONS_PER_STAGE_MAX = 100
+"""Submissions of one generation of a stage: all of them ride in each further offer of its job."""
+
 TOPIC_LENGTH_MAX = 255
 MODEL_NAME_LENGTH_MAX = 255
 PROVIDER_LENGTH_MAX = 63

@@ -218,6 +218,18 @@ def _job_restored(event: events.JobRestored, before: Focus, now: datetime) -> It
     )
 
 
+def _orphan_suspected(event: events.OrphanSuspected, before: Focus, now: datetime) -> Iterator[Published]:
+    yield (
+        "stage:orphan_suspected",
+        {
+            "stage_id": event.stage_id,
+            "key": event.key,
+            "generation": event.generation,
+            "attempt": event.attempt,
+        },
+    )
+
+
 PUBLISHERS: Mapping[type, Callable[[Any, Focus, datetime], Iterator[Published]]] = {
     events.RunCreated: _run_created,
     events.RunStarted: _run_started,
@@ -236,6 +248,7 @@ PUBLISHERS: Mapping[type, Callable[[Any, Focus, datetime], Iterator[Published]]]
     events.AnnotationAdded: _annotation_added,
     events.StageSuspended: _stage_suspended,
     events.JobRestored: _job_restored,
+    events.OrphanSuspected: _orphan_suspected,
 }
 
 INTERNAL_EVENTS = frozenset(
@@ -245,6 +258,7 @@ INTERNAL_EVENTS = frozenset(
         events.CheckStarted,  # a suspended stage may be checked a thousand times
         events.StageStillWaiting,
         events.CheckRequested,
+        events.SubmissionChanged,  # between a stage and its provider; what is left over is orphan_suspected
         events.AiCallBooked,  # a stage may make ten thousand; the run's end tells what they cost in all
     }
 )

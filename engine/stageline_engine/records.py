@@ -13,6 +13,7 @@ from stageline_engine.model.ai_call import AiCallRow, LostLease
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
+from stageline_engine.model.submission import SubmissionRow
 
 
 class RunPayload(Struct, frozen=True):
@@ -195,3 +196,4 @@ class ChangeSet:
     artifacts_superseded: list[ArtifactsSuperseded] = field(default_factory=list)
     ai_calls: list[AiCallRow] = field(default_factory=list)
     lost_leases: list[LostLease] = field(default_factory=list)
+    submissions: list[SubmissionRow] = field(default_factory=list)

@@ -160,6 +160,8 @@ class Workspace:
                 self._changes.annotations.append(record)
             case events.AiCallBooked(call=call):
                 self._changes.ai_calls.append(call)
+            case events.SubmissionChanged(submission=submission):
+                self._changes.submissions.append(submission)
             case events.StageRequeued():
                 self._lose(before.existing_job())
 

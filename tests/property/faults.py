@@ -138,6 +138,7 @@ FAULTS: Mapping[str, type[Faulty]] = {
             stages_updated=[structs.replace(stage, recorded_token=None) for stage in changes.stages_updated],
         )
     ),
+    "forgets what was submitted elsewhere": spoiling(lambda changes: replace(changes, submissions=[])),
     "skips locks and fences": Unfenced,
     "never ends a session": Blind,
     "acknowledges what it has not written": Forgetful,

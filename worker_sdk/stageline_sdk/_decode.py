@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from stageline.v1 import definition_pb2, event_pb2, failure_pb2, run_pb2
+from stageline_sdk._submission_wire import submission_of
 from stageline_sdk._wire import from_payload, from_timestamp, json_object
 from stageline_sdk.runs import (
     Event,
@@ -153,6 +154,7 @@ def _stage(message: run_pb2.StageExecution) -> StageInfo:
         progress_message=progress.message,
         progress_at=_time(progress, "update_time", progress.update_time),
         metrics=dict(message.metrics),
+        submissions=tuple(map(submission_of, message.submissions)),
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from stageline_sdk.submissions import Submission
+
 OutputT = TypeVar("OutputT")
 
 
@@ -92,6 +94,8 @@ class StageInfo:
         progress_message: What its code said with that.
         progress_at: When it said so, by the server's clock.
         metrics: Numbers that its code reported.
+        submissions: What it submitted elsewhere in all generations, by generation and key. SUSPECTED is one that may be at
+            the provider while nobody knows its reference.
     """
 
     id: str
@@ -114,6 +118,7 @@ class StageInfo:
     progress_message: str = ""
     progress_at: datetime | None = None
     metrics: Mapping[str, float]
+    submissions: tuple[Submission, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -270,7 +270,7 @@ async def _followed(run_id: str, following: Any) -> Run:
 def _show(found: Run) -> None:
     from rich.markup import escape
 
-    from stageline_cli.output import duration, moment, stages_table, stdout, styled
+    from stageline_cli.output import duration, moment, stages_table, stdout, styled, submissions_table
 
     console = stdout()
     console.print(f"run       {found.id}")
@@ -290,6 +290,8 @@ def _show(found: Run) -> None:
     if found.cancel_reason:
         console.print(f"reason    {escape(found.cancel_reason)}")
     console.print(stages_table(found.stages))
+    if any(stage.submissions for stage in found.stages):
+        console.print(submissions_table(found.stages))
     if found.status is RunStatus.COMPLETED:
         _print_output(found)
 

@@ -31,6 +31,8 @@ APPLIERS: Mapping[type, Applier] = {
     events.RunRerun: run.run_rerun,
     events.AnnotationAdded: run.annotation_added,
     events.AiCallBooked: run.ai_call_booked,
+    events.SubmissionChanged: run.submission_changed,
+    events.OrphanSuspected: run.orphan_suspected,
     events.StageDiscarded: stage.stage_discarded,
     events.CheckStarted: stage.check_started,
     events.StageSuspended: stage.stage_suspended,

@@ -82,6 +82,16 @@ def annotation_added(focus: Focus, event: events.AnnotationAdded, now: datetime)
     return focus
 
 
+def submission_changed(focus: Focus, event: events.SubmissionChanged, now: datetime) -> Focus:
+    """What is submitted elsewhere changes no state, and is told also of a run that has ended."""
+    return focus
+
+
+def orphan_suspected(focus: Focus, event: events.OrphanSuspected, now: datetime) -> Focus:
+    """The suspicion is on record with the submission; the stage's own failure follows by its report."""
+    return focus
+
+
 def ai_call_booked(focus: Focus, event: events.AiCallBooked, now: datetime) -> Focus:
     """The run's totals grow by what the call cost, as far as that is known."""
     run, call = focus.existing_run(), event.call.call

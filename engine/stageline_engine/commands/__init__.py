@@ -78,6 +78,7 @@ from stageline_engine.commands.runs import (
     TransitionRun,
     WaitOutcome,
 )
+from stageline_engine.commands.submissions import RecordSubmission, SubmissionRecorded
 from stageline_engine.commands.usage import AiCallRecorded, RecordAiCall
 
 __all__ = [
@@ -122,6 +123,7 @@ __all__ = [
     "ReapStaleLeases",
     "ReapStuckRuns",
     "RecordAiCall",
+    "RecordSubmission",
     "ReplayDeadLetters",
     "ReportJob",
     "ReportProgress",
@@ -139,6 +141,7 @@ __all__ = [
     "StillWaiting",
     "StopReason",
     "StuckRunsReaped",
+    "SubmissionRecorded",
     "SuspendCondition",
     "Suspended",
     "SuspendedPolled",

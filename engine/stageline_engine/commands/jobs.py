@@ -14,6 +14,7 @@ from stageline_engine.commands.outcomes import Outcome
 from stageline_engine.events import Annotation
 from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.job import JobKind
+from stageline_engine.model.submission import KnownSubmission
 
 
 class StopReason(StrEnum):
@@ -113,6 +114,7 @@ class JobOffer(Struct, frozen=True):
         completed_stage_ids: Every stage of the groups before.
         heartbeat: The longest silence between two signs of life; None means that none are needed.
         suspended_state: JSON text that the stage suspended with; of a check, or of a try after a suspension.
+        submissions: What earlier tries of this generation submitted elsewhere, or may have, by key.
     """
 
     lease: LeaseReference
@@ -133,6 +135,7 @@ class JobOffer(Struct, frozen=True):
     completed_stage_ids: tuple[str, ...]
     heartbeat: timedelta | None = None
     suspended_state: str | None = None
+    submissions: tuple[KnownSubmission, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ def input_request(batch: Batch, job: JobRow) -> InputRequest:
         output_numbers=tuple(numbers),
         outputs_bytes_max=OFFER_OUTPUTS_BYTES_MAX,
         suspended_generation=job.generation if stage.mode is StageMode.ASYNC_BATCH else None,
+        submitted_generation=job.generation if job.lease_epoch > 1 else None,
     )
 
 
@@ -146,6 +147,7 @@ def offer(batch: Batch, job: JobRow, inputs: JobInputs) -> JobOffer:
         completed_stage_ids=ids[: first - 1],
         heartbeat=definition.timeouts.heartbeat,
         suspended_state=inputs.suspended_state,
+        submissions=tuple(inputs.submissions),
     )
 
 

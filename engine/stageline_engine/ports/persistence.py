@@ -17,6 +17,7 @@ from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
+from stageline_engine.model.submission import KnownSubmission, SubmissionRow
 from stageline_engine.records import (
     ChangeSet,
     EventRow,
@@ -68,6 +69,7 @@ class InputRequest(Struct, frozen=True):
         output_numbers: Stages whose outputs to send, the most needed first.
         outputs_bytes_max: Outputs are taken in that order as long as their sum stays within this.
         suspended_generation: Of this generation the state that the stage suspended with; None where it never can.
+        submitted_generation: Of this generation what was submitted elsewhere; None where this is the stage's first lease.
     """
 
     run_id: UUID
@@ -77,15 +79,20 @@ class InputRequest(Struct, frozen=True):
     output_numbers: tuple[int, ...]
     outputs_bytes_max: int
     suspended_generation: int | None = None
+    submitted_generation: int | None = None
 
 
 class JobInputs(Struct, frozen=True):
-    """JSON texts for one leased job; ``outputs`` by stage number, as far as they fit; the state if there is one."""
+    """JSON texts for one leased job; ``outputs`` by stage number, as far as they fit; the state if there is one.
+
+    ``submissions`` are ordered by key.
+    """
 
     config: str
     run_input: str | None
     outputs: Mapping[int, str]
     suspended_state: str | None = None
+    submissions: Sequence[KnownSubmission] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +241,12 @@ class UnitOfWork(Protocol):
 
     async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Collection[tuple[str, UUID]]:
         """Returns those (namespace, AI call id) that are stored already; lock the runs that they are booked to first."""
+        ...
+
+    async def load_submissions(
+        self, executions: Collection[tuple[UUID, int, int]]
+    ) -> Sequence[SubmissionRow]:
+        """Returns what stages of locked runs submitted elsewhere, by (run id, stage number, generation)."""
         ...
 
     async def revive_outbox(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
+from stageline_engine.model.submission import SubmissionRow
 from stageline_engine.ports.persistence import DeadLetterKey
 from stageline_engine.ports.usage import UsageSum
 from stageline_engine.records import (
@@ -41,12 +42,21 @@ class StageDetails:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """A run with its payload, its stages in definition order, and the sum of its AI calls, all as of one moment."""
+    """A run with its payload, its stages in definition order, and more, all as of one moment.
+
+    Attributes:
+        run: The row.
+        payload: What never changes of it.
+        stages: Those that were reached.
+        usage: The sum of its AI calls.
+        submissions: What its stages submitted elsewhere, by stage number, generation and key.
+    """
 
     run: RunRow
     payload: RunPayload
     stages: Sequence[StageDetails]
     usage: UsageSum = UsageSum()  # noqa: RUF009 - a frozen value
+    submissions: Sequence[SubmissionRow] = ()
 
 
 @dataclass(frozen=True, slots=True)

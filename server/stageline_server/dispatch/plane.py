@@ -112,8 +112,9 @@ class ControlPlane:
         self._progress = self._batcher("progress", self._commit)
         self._reruns = self._batcher("rerun", self._commit_leasing)
         self._resumes = self._batcher("resume", self._commit_leasing)
-        self._annotations = self._batcher("annotate", self._commit)
-        self._usage = self._batcher("usage", self._commit)
+        self._annotations, self.submissions, self._usage = (
+            self._batcher(name, self._commit) for name in ("annotate", "submissions", "usage")
+        )
         self._leased_usage = self._batcher("leased-usage", UsageCommits(self._commit).commit)
         committers = range(self.settings.committers)
         self._reports = [self._batcher(f"report-{number}", reports.commit) for number in committers]
@@ -133,7 +134,7 @@ class ControlPlane:
     @property
     def _batchers(self) -> list[Batcher[Any, Any]]:
         changes = [self._creates, self._cancels, self._reruns, self._resumes]
-        said = [self._progress, self._annotations, self._usage, self._leased_usage]
+        said = [self._progress, self._annotations, self.submissions, self._usage, self._leased_usage]
         return [*changes, *said, *self._reports]
 
     async def start(self) -> None:
@@ -269,10 +270,7 @@ class ControlPlane:
             yield taken
 
     def _reports_waiting(self) -> int:
-        """Reports that wait for their batch. Each has freed a slot, which is for the job that it makes ready.
-
-        Was the slot given away meanwhile, that job would have to be leased in a transaction of its own.
-        """
+        """Reports that wait for their batch; each has freed a slot for the job that it makes ready, in its own transaction."""
         return sum(batcher.waiting for batcher in self._reports)
 
     @contextmanager

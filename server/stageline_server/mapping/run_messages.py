@@ -18,6 +18,7 @@ from stageline_engine.model.stage import StageState
 from stageline_engine.ports import RunDetails, StageDetails
 from stageline_server.mapping.fields import timestamp_of
 from stageline_server.mapping.payloads import PayloadRoom
+from stageline_server.mapping.submissions import submission_message
 
 UNREACHED_STATE = {
     RunState.PENDING: StageState.PENDING,
@@ -116,6 +117,10 @@ def _stage_messages(
         stage = definition.stages[number - 1]
         message = run_pb2.StageExecution(
             stage_id=stage.id, name=_name(stage), number=number, group_number=group
+        )
+        row = reached[number].stage if number in reached else None
+        message.submissions.extend(
+            submission_message(each, row) for each in details.submissions if each.stage_number == number
         )
         if number in reached:
             _fill(message, reached[number], now, room)

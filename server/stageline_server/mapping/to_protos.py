@@ -5,7 +5,7 @@ import json
 import orjson
 from google.protobuf.duration_pb2 import Duration
 
-from stageline.v1 import event_pb2, limits_pb2, run_pb2
+from stageline.v1 import event_pb2, limits_pb2, run_pb2, session_pb2
 from stageline_engine import limits
 from stageline_engine.ports import LogLine
 from stageline_engine.records import EventRow
@@ -13,6 +13,8 @@ from stageline_server.mapping.fields import timestamp_of
 
 PROTOCOL_VERSION_MIN = 1
 PROTOCOL_VERSION_MAX = 1
+CAPABILITIES = (session_pb2.CAPABILITY_SUBMISSIONS,)
+"""What this server can do beyond the first version of the protocol."""
 
 _LEVELS = dict(run_pb2.LogLevel.items())
 _OF_ONE_STAGE = ("stage:", "annotation:")

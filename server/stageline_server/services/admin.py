@@ -13,7 +13,12 @@ from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import answering, invalid_field
 from stageline_server.mapping.definitions import duration_of
 from stageline_server.mapping.fields import out_of_range, timestamp_of
-from stageline_server.mapping.to_protos import PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, limits_message
+from stageline_server.mapping.to_protos import (
+    CAPABILITIES,
+    PROTOCOL_VERSION_MAX,
+    PROTOCOL_VERSION_MIN,
+    limits_message,
+)
 from stageline_server.services.workers import WorkerReader
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,6 +48,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             protocol_version_max=PROTOCOL_VERSION_MAX,
             keepalive_interval_min=duration_of(KEEPALIVE_INTERVAL_MIN),
             server_time=timestamp_of(self._plane.ports.clock.now()),
+            capabilities=CAPABILITIES,
         )
 
     @answering

@@ -15,9 +15,11 @@ from stageline_engine.commands import (
     JobReportRecorded,
     LeaseReference,
     ProgressRecorded,
+    RecordSubmission,
     ReportJob,
     Returned,
     RunAnnotated,
+    SubmissionRecorded,
 )
 from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.plane import ControlPlane
@@ -34,6 +36,11 @@ from stageline_server.streams.items import (
     to_log_lines,
     to_progress,
     to_report,
+)
+from stageline_server.streams.submissions import (
+    refused_submission,
+    submission_acknowledgement,
+    to_submission,
 )
 from stageline_server.streams.tokens import TOKEN_BYTES_MAX, LeaseToken, decode_token
 from stageline_server.streams.usage import StreamLedger
@@ -61,8 +68,8 @@ class Inbox:
         self._unanswered = 0
         self._all_answered = asyncio.Event()
         self._all_answered.set()
-        self._annotating: Counter[UUID] = Counter()
-        self._behind_annotations: dict[UUID, list[Callable[[], None]]] = {}
+        self._saying: Counter[UUID] = Counter()
+        self._behind: dict[UUID, list[Callable[[], None]]] = {}
         self._ledger = StreamLedger(plane, local, outbox, self._begin, self._answer)
         self._handlers: dict[str | None, Callable[[Any], None]] = {
             "credits": self._credits,
@@ -70,6 +77,7 @@ class Inbox:
             "progress": self._progress,
             "annotation": self._annotation,
             "usage": self._ledger.take,
+            "submission": self._submission,
             "logs": self._logs,
             "directive_done": self._directive_done,
             "drain": self._drain,
@@ -182,8 +190,8 @@ class Inbox:
         def submit() -> None:
             self._submit(command, lambda result: self._reported(taken, result))
 
-        if self._annotating[token.secret]:  # its end of the lease must not overtake what was said under it
-            self._behind_annotations.setdefault(token.secret, []).append(submit)
+        if self._saying[token.secret]:  # its end of the lease must not overtake what was said under it
+            self._behind.setdefault(token.secret, []).append(submit)
         else:
             submit()
 
@@ -205,24 +213,57 @@ class Inbox:
     def _annotation(self, item: worker_pb2.AnnotationItem) -> None:
         token = self._held_token(item.lease_token)
         command = to_annotate(self._local.namespace, token, item.annotation)
-        self._begin()
-        self._annotating[token.secret] += 1
+        self._begin_saying(token.secret)
         self._plane.annotate(command, lambda result: self._annotated(token, command, result))
 
     def _annotated(
         self, token: LeaseToken, command: AnnotateRun, result: RunAnnotated | Rejection | BaseException
     ) -> None:
-        """Answers an annotation after its commit, and lets the reports go on that came behind it."""
+        """Answers an annotation after its commit."""
         if isinstance(result, RunAnnotated):
             self._outbox.put(annotated_item(said.id for said in command.annotations))
         elif isinstance(result, Rejection):
             self._lose(token)
         else:
             _log.warning("an annotation was not recorded; its worker sends it again: %s", result)
-        self._annotating[token.secret] -= 1
-        if not self._annotating[token.secret]:
-            del self._annotating[token.secret]
-            for submit in self._behind_annotations.pop(token.secret, ()):
+        self._end_saying(token.secret)
+
+    def _submission(self, item: worker_pb2.SubmissionDeclaration) -> None:
+        """Has a submission put on record. What became of one, its worker may say also when its lease has ended."""
+        command = to_submission(self._local.namespace, item)
+        self._begin_saying(command.lease_token)
+        self._plane.submissions.submit(command, lambda result: self._submitted(item, command, result))
+
+    def _submitted(
+        self,
+        item: worker_pb2.SubmissionDeclaration,
+        command: RecordSubmission,
+        result: SubmissionRecorded | Rejection | BaseException,
+    ) -> None:
+        """Answers a submission after its commit; one that could not be committed stays unanswered."""
+        if isinstance(result, SubmissionRecorded):
+            acknowledgement = submission_acknowledgement(item)
+            self._outbox.put(worker_pb2.ServerItem(submission_acknowledgement=acknowledgement))
+        elif isinstance(result, Rejection):
+            error = worker_pb2.ItemError(
+                lease_token=item.lease_token[:TOKEN_BYTES_MAX], error=refused_submission(result).detail
+            )
+            self._outbox.put(worker_pb2.ServerItem(error=error))
+        else:
+            _log.warning("a submission was not recorded: %s", result)
+        self._end_saying(command.lease_token)
+
+    def _begin_saying(self, lease_token: UUID) -> None:
+        """Something is on its way to its commit that a report under this lease must not overtake."""
+        self._begin()
+        self._saying[lease_token] += 1
+
+    def _end_saying(self, lease_token: UUID) -> None:
+        """It is answered: lets the reports go on that came behind it."""
+        self._saying[lease_token] -= 1
+        if not self._saying[lease_token]:
+            del self._saying[lease_token]
+            for submit in self._behind.pop(lease_token, ()):
                 submit()
         self._answer()
 

@@ -8,7 +8,13 @@ from uuid import UUID
 
 from stageline.v1 import error_pb2, report_pb2, worker_pb2, worker_service_pb2
 from stageline_engine import limits
-from stageline_engine.commands import Disposition, JobReportRecorded, ProgressRecorded, RunAnnotated
+from stageline_engine.commands import (
+    Disposition,
+    JobReportRecorded,
+    ProgressRecorded,
+    RunAnnotated,
+    SubmissionRecorded,
+)
 from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.batcher import Done
 from stageline_server.dispatch.plane import ControlPlane
@@ -26,6 +32,11 @@ from stageline_server.streams.items import (
     to_report,
 )
 from stageline_server.streams.one_shot import OneShotLeases, check_request_id
+from stageline_server.streams.submissions import (
+    refused_submission,
+    submission_acknowledgement,
+    to_submission,
+)
 from stageline_server.streams.tokens import TOKEN_BYTES_MAX, LeaseToken, decode_token
 from stageline_server.streams.usage import refused_call, to_record
 
@@ -51,6 +62,7 @@ class ItemBatch:
             "annotation": self._annotation,
             "logs": self._logs,
             "usage": self._usage,
+            "submission": self._submission,
         }
 
     async def take(
@@ -121,6 +133,15 @@ class ItemBatch:
 
     def _booked(self, ids: Iterable[UUID]) -> None:
         self._response.record_acknowledgement.usage_ids.extend(str(id_) for id_ in ids)
+
+    async def _submission(self, item: worker_pb2.SubmissionDeclaration) -> None:
+        command = to_submission(self._namespace, item)
+        result: SubmissionRecorded | Rejection = await committed(
+            lambda done: self._plane.submissions.submit(command, done)
+        )
+        if isinstance(result, Rejection):
+            raise refused_submission(result)
+        self._response.submission_acknowledgements.append(submission_acknowledgement(item))
 
     async def _annotation(self, item: worker_pb2.AnnotationItem) -> None:
         command = to_annotate(self._namespace, _token(item.lease_token), item.annotation)

@@ -34,6 +34,7 @@ from stageline_engine.ports import LogLine
 from stageline_engine.rejections import Rejection
 from stageline_server.mapping.failures import cut, timedelta_of, to_failure
 from stageline_server.mapping.payloads import payload_fault, payload_message, payload_of
+from stageline_server.mapping.submissions import known_submission_message
 from stageline_server.streams.tokens import LeaseToken, encode_token
 
 Reason = error_pb2.ErrorReason
@@ -303,6 +304,7 @@ def offer_item(offer: JobOffer) -> worker_pb2.ServerItem:
         input_stage_ids=offer.input_stage_ids,
         completed_stage_ids=offer.completed_stage_ids,
         stage_number=offer.lease.stage_number,
+        submissions=map(known_submission_message, offer.submissions),
     )
     if offer.run_input is not None:
         message.run_input.CopyFrom(payload_message(offer.run_input))

@@ -14,6 +14,7 @@ from stageline_engine.commands import JobOffer, LeaseReference
 from stageline_server import __version__
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.dispatch.sessions import LocalSession
+from stageline_server.mapping.to_protos import CAPABILITIES
 from stageline_server.streams.endings import (
     DRAIN_MESSAGE,
     ENDS,
@@ -268,6 +269,7 @@ def welcome(plane: ControlPlane, opened: Opened) -> session_pb2.Welcome:
         session_timeout=duration(settings.session_timeout),
         progress_interval=duration(settings.progress_interval),
         limits=wire_limits(),
+        capabilities=CAPABILITIES,
     )
     message.server_time.FromDatetime(plane.ports.clock.now())
     return message

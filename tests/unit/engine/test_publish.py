@@ -21,6 +21,7 @@ from stageline_engine.model.run import RunError, RunState
 from stageline_engine.model.stage import StageState
 from stageline_engine.publish import publish
 from stageline_engine.testing.ai_calls import ai_call
+from tests.unit.engine.test_decide_submissions import submission
 from tests.unit.engine.test_transitions import job_in, run_in, stage_in
 from tests.unit.engine.views import LATER, NOW, SESSION_ID, TOKEN
 
@@ -190,6 +191,11 @@ CASES: list[tuple[events.Event, list[tuple[str, dict[str, Any]]]]] = [
                 },
             )
         ],
+    ),
+    (events.SubmissionChanged(submission()), []),
+    (
+        events.OrphanSuspected("a", "k", 1, 2),
+        [("stage:orphan_suspected", {"stage_id": "a", "key": "k", "generation": 1, "attempt": 2})],
     ),
     (events.StageDiscarded(1, "a"), []),
     (events.CheckStarted(1, "a", TOKEN, SESSION_ID), []),

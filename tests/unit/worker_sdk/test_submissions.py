@@ -10,13 +10,13 @@ from stageline_sdk import (
     Context,
     NoInput,
     NonRetryableError,
+    Stage,
     SuspectedOrphanError,
     stage,
 )
 from stageline_sdk._submit_once import AttemptSubmissions, submit_once
 from stageline_sdk.submissions import Submission
 from stageline_sdk.testing import StageEnvironment
-
 
 AnyStage = Stage[Any, Any, Any]
 
@@ -173,7 +173,7 @@ def test_nothing_is_submitted_where_the_declaration_is_not_on_record() -> None:
     asked: list[str] = []
     submissions = AttemptSubmissions("run", "stage", 1, ())
     with pytest.raises(ApiError):
-        submit_once(submissions, refuse, "prompts", asked.append, None, ())  # type: ignore[arg-type, func-returns-value]
+        submit_once(submissions, refuse, "prompts", asked.append, None, ())  # type: ignore[arg-type]
 
     assert (asked, submissions.known) == ([], ())
 

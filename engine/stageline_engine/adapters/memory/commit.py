@@ -14,6 +14,7 @@ from stageline_engine.errors import ConcurrentChangeError
 from stageline_engine.model.blob import BlobState
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.stage import StageState
+from stageline_engine.model.submission import KnownSubmission
 from stageline_engine.ports import InputRequest, JobInputs
 from stageline_engine.records import ArtifactsSuperseded, ChangeSet, JobKey
 
@@ -124,11 +125,14 @@ def _supersede(state: MemoryState, gone: ArtifactsSuperseded) -> None:
 
 
 def _write_ledger(state: MemoryState, changes: ChangeSet) -> None:
-    """Writes AI calls, and the leases whose calls were for nothing."""
+    """Writes AI calls, the leases whose calls were for nothing, and what was submitted elsewhere."""
     for row in changes.ai_calls:
         state.ai_calls[row.namespace, row.call.id] = row
     for lost in changes.lost_leases:
         state.lost_leases.add((lost.run_id, lost.stage_number, lost.lease_token))
+    for submitted in changes.submissions:
+        execution = (submitted.run_id, submitted.stage_number, submitted.generation)
+        state.submissions.setdefault(execution, {})[submitted.key] = submitted
 
 
 def _write_waits(state: MemoryState, changes: ChangeSet) -> None:
@@ -170,4 +174,9 @@ def read_inputs(state: MemoryState, request: InputRequest) -> JobInputs:
         outputs[number] = text
     kept = state.suspended_states.get((request.run_id, request.stage_number))
     suspended = kept.state if kept and kept.generation == request.suspended_generation else None
-    return JobInputs(config, payload.input if request.with_run_input else None, outputs, suspended)
+    submitted = (request.run_id, request.stage_number, request.submitted_generation or 0)
+    rows = sorted(state.submissions.get(submitted, {}).items())
+    submissions = [KnownSubmission(row.key, row.phase, row.reference) for _, row in rows]
+    return JobInputs(
+        config, payload.input if request.with_run_input else None, outputs, suspended, submissions
+    )

@@ -41,7 +41,15 @@ class MemoryRunQueries:
             return None
         stages = sorted(self._state.stages.get(run_id, {}).items())
         details = [self._details(stage, with_outputs=with_outputs) for _, stage in stages]
-        return RunDetails(run, self._state.payloads[run_id], details, usage.total(self._state, run_id))
+        submissions = [
+            row
+            for execution, rows in sorted(self._state.submissions.items())
+            if execution[0] == run_id
+            for _, row in sorted(rows.items())
+        ]
+        return RunDetails(
+            run, self._state.payloads[run_id], details, usage.total(self._state, run_id), submissions
+        )
 
     def _details(self, stage: StageRow, *, with_outputs: bool) -> StageDetails:
         key = (stage.run_id, stage.number)

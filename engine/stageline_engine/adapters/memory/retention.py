@@ -48,6 +48,8 @@ def purge_runs(state: MemoryState, run_ids: Collection[UUID]) -> None:
     for by_stage in (state.results, state.progress, state.suspended_states):
         for key in [key for key in by_stage if key[0] in gone]:
             del by_stage[key]
+    for execution in [one for one in state.submissions if one[0] in gone]:
+        del state.submissions[execution]
     for digest in [digest for digest, token in state.resume_tokens.items() if token.run_id in gone]:
         del state.resume_tokens[digest]
     state.logs = [line for line in state.logs if line.run_id not in gone]

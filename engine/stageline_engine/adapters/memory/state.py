@@ -17,6 +17,7 @@ from stageline_engine.model.job import JobRow, JobState
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.session import SessionRow
 from stageline_engine.model.stage import StageRow
+from stageline_engine.model.submission import SubmissionRow
 from stageline_engine.ports import LogLine
 from stageline_engine.records import (
     AnnotationRecord,
@@ -97,6 +98,7 @@ class MemoryState:
         self.ai_calls: dict[tuple[str, UUID], AiCallRow] = {}
         self.lost_leases: set[tuple[UUID, int, UUID | None]] = set()
         self.log_lines_count = 0
+        self.submissions: dict[tuple[UUID, int, int], dict[str, SubmissionRow]] = {}
 
     def put_job(self, job: JobRow) -> None:
         """Writes a job and keeps the queue of its route."""

@@ -18,6 +18,7 @@ from stageline_engine.decide.lease import Urgency, urgency
 from stageline_engine.model.job import JobRow, JobState
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.session import SessionRow
+from stageline_engine.model.submission import SubmissionRow
 from stageline_engine.ports import (
     ALL_STAGES,
     Claim,
@@ -233,6 +234,13 @@ class MemoryUnitOfWork:
         """Returns those AI calls that are stored already."""
         pairs = [(namespace, id_) for namespace, ids in wanted.items() for id_ in ids]
         return [pair for pair in pairs if pair in self._state.ai_calls]
+
+    async def load_submissions(
+        self, executions: Collection[tuple[UUID, int, int]]
+    ) -> Sequence[SubmissionRow]:
+        """Returns what stages of locked runs submitted elsewhere."""
+        kept = [self._state.submissions.get(execution, {}) for execution in executions]
+        return [row for rows in kept for row in rows.values()]
 
     async def revive_outbox(
         self, letters: Collection[DeadLetterKey], *, consumer: str = "", skip: bool, limit: int

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from stageline_engine.adapters.postgres.arrays import Parameter
+from stageline_engine.adapters.postgres.rows import known_submissions
 from stageline_engine.adapters.postgres.statements import changes as write
+from stageline_engine.model.submission import KnownSubmission
 from stageline_engine.ports import InputRequest, JobInputs
 from stageline_engine.records import ChangeSet, JobKey
 
@@ -37,6 +39,11 @@ class InputReader:
             (position, request.run_id, request.stage_number, request.suspended_generation)
             for position, request in enumerate(requests, 1)
             if request.suspended_generation is not None
+        ]
+        self._submitted = [
+            (position, request.run_id, request.stage_number, request.submitted_generation)
+            for position, request in enumerate(requests, 1)
+            if request.submitted_generation is not None
         ]
         self._fresh_states = (
             {
@@ -67,6 +74,11 @@ class InputReader:
         """Whether any request is for a stage that may have been suspended."""
         return bool(self._suspended)
 
+    @property
+    def wants_submissions(self) -> bool:
+        """Whether any request is for a stage that was leased before, and may have submitted something."""
+        return bool(self._submitted)
+
     def parameters(self) -> list[Parameter]:
         """The arrays for the statement, as far as it was built for them."""
         parameters = []
@@ -77,6 +89,8 @@ class InputReader:
             parameters += write.arrays_of(_OUTPUT_TYPES, self._wanted)
         if self.wants_states:
             parameters += write.arrays_of(_STATE_TYPES, self._suspended)
+        if self.wants_submissions:
+            parameters += write.arrays_of(_STATE_TYPES, self._submitted)
         return parameters
 
     def answers(self, rows: Sequence[tuple[Any, ...]]) -> list[JobInputs]:
@@ -85,6 +99,7 @@ class InputReader:
         run_inputs: list[str | None] = [None] * len(self._requests)
         outputs: list[dict[int, str]] = [{} for _ in self._requests]
         states: list[str | None] = [None] * len(self._requests)
+        submissions: list[list[KnownSubmission]] = [[] for _ in self._requests]
         for kind, position, number, first, second in rows:
             if kind == write.PAYLOAD:
                 configs[position - 1] = first or "{}"
@@ -94,7 +109,11 @@ class InputReader:
                 outputs[position - 1][number] = first if first is not None else self._fresh[run_id, number]
             elif kind == write.STATE:
                 states[position - 1] = first
+            elif kind == write.SUBMITTED:
+                submissions[position - 1] = known_submissions(first)
         for position, run_id, number, generation in self._suspended:
             fresh = self._fresh_states.get((run_id, number, generation))
             states[position - 1] = states[position - 1] if fresh is None else fresh
-        return [JobInputs(*given) for given in zip(configs, run_inputs, outputs, states, strict=True)]
+        return [
+            JobInputs(*given) for given in zip(configs, run_inputs, outputs, states, submissions, strict=True)
+        ]

@@ -1,4 +1,4 @@
-"""The tables of the ledger; ``tables`` has them too. There is no foreign key, for the reason that is told there."""
+"""The tables of the ledger and of what is bought elsewhere; ``tables`` has them too. There is no foreign key, for the reason that is told there."""
 
 from sqlalchemy import (
     BigInteger,
@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from stageline_engine.adapters.postgres.table_parts import Name, metadata, one_of, time_column
 from stageline_engine.model.ai_call import CallType
+from stageline_engine.model.submission import SubmissionPhase
 
 ai_calls = Table(
     "ai_calls",
@@ -85,4 +86,23 @@ lost_leases = Table(
     Column("run_id", Uuid, primary_key=True),
     Column("stage_number", Integer, primary_key=True),
     Column("lease_token", Uuid, primary_key=True),
+)
+
+# What stages submit elsewhere, from before it is sent: whoever has the job next finds it here.
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("stage_number", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("lease_token", Uuid, nullable=False),
+    time_column("declared_at"),
+    time_column("changed_at"),
+    one_of("phase", SubmissionPhase),
+    CheckConstraint("(phase = 'CONFIRMED') = (reference <> '')", name="reference_iff_confirmed"),
+    postgresql_with={"fillfactor": 80},
 )

@@ -17,6 +17,7 @@ from stageline_engine.adapters.postgres.statements import (
     runs,
     settings,
 )
+from stageline_engine.adapters.postgres.statements.submissions import SUBMISSIONS_OF_RUN
 from stageline_engine.adapters.postgres.statements.usage import SUM_OF_RUN
 from stageline_engine.model.run import RunState
 from stageline_engine.ports import (
@@ -52,10 +53,12 @@ class PostgresQueries:
             run = await connection.cursor(binary=True).execute(runs.GET_RUN, (run_id, namespace))
             stages = await connection.cursor(binary=True).execute(runs.GET_STAGES, (run_id, with_outputs))
             usage = await connection.cursor(binary=True).execute(SUM_OF_RUN, (run_id,))
+            submitted = await connection.cursor(binary=True).execute(SUBMISSIONS_OF_RUN, (run_id,))
             await connection.execute(settings.COMMIT)
             found = await run.fetchall()
             details = [_stage_details(values) for values in await stages.fetchall()] if found else []
             (sums,) = await usage.fetchall()
+            submissions = [rows.submission_row(values) for values in await submitted.fetchall()]
         if not found:
             return None
         values, (input_, config, labels) = found[0][: rows.RUN_WIDTH], found[0][rows.RUN_WIDTH :]
@@ -64,6 +67,7 @@ class PostgresQueries:
             RunPayload(run_id, input_, config, labels),
             details,
             rows.usage_sum(sums, dimensions=0),
+            submissions,
         )
 
     async def list_runs(self, which: RunFilter, *, before: UUID | None = None, limit: int) -> RunPage:

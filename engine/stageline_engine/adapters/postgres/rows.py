@@ -17,6 +17,7 @@ from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunError, RunRow, RunState
 from stageline_engine.model.session import SessionRow, SessionStages
 from stageline_engine.model.stage import StageRow, StageState
+from stageline_engine.model.submission import KnownSubmission, SubmissionPhase, SubmissionRow
 from stageline_engine.ports import LogLine, UsageSum
 from stageline_engine.records import (
     AnnotationRecord,
@@ -55,6 +56,7 @@ _USAGE_SUMS = [field.name for field in dataclasses.fields(UsageSum) if field.nam
 _RUN_STATES = {state.value: state for state in RunState}
 _STAGE_STATES = {state.value: state for state in StageState}
 _JOB_STATES = {state.value: state for state in JobState}
+_PHASES = {phase.value: phase for phase in SubmissionPhase}
 _JOB_KINDS = {kind.value: kind for kind in JobKind}
 
 
@@ -112,6 +114,17 @@ def resume_token(values: Values) -> ResumeToken:
     token_sha256, run_id, stage_number, generation, label, expires_at, used = values
     fingerprint = None if used is None else bytes(used)
     return ResumeToken(bytes(token_sha256), run_id, stage_number, generation, label, expires_at, fingerprint)
+
+
+def submission_row(values: Values) -> SubmissionRow:
+    """Makes a submission of the columns of ``SUBMISSIONS``."""
+    run_id, number, generation, key, phase, *rest = values
+    return SubmissionRow(run_id, number, generation, key, _PHASES[phase], *rest)
+
+
+def known_submissions(told: str) -> list[KnownSubmission]:
+    """Makes what a job's worker is told of submissions."""
+    return [KnownSubmission(key, _PHASES[phase], reference) for key, phase, reference in orjson.loads(told)]
 
 
 def annotation_record(values: Values) -> AnnotationRecord:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from stageline_engine.adapters.postgres.blob_tables import artifacts, blobs, payload_uses, payloads
-from stageline_engine.adapters.postgres.ledger_tables import ai_calls, lost_leases
+from stageline_engine.adapters.postgres.ledger_tables import ai_calls, lost_leases, submissions
 from stageline_engine.adapters.postgres.table_parts import Name, metadata, one_of, quoted, time_column
 from stageline_engine.adapters.postgres.token_tables import access_tokens
 from stageline_engine.model.job import JobKind, JobState
@@ -37,7 +37,7 @@ from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
 
 __all__ = ["access_tokens", "ai_calls", "artifacts", "blobs", "lost_leases", "metadata"]
-__all__ += ["payload_uses", "payloads"]
+__all__ += ["payload_uses", "payloads", "submissions"]
 
 # Rows that are updated once or twice after their insertion: room on the page keeps such an update out of the indexes.
 _UPDATED_SELDOM = {"fillfactor": 80}

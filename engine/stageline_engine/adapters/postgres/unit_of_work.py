@@ -22,6 +22,7 @@ from stageline_engine.adapters.postgres.statements import (
     retention,
     runs,
     sessions,
+    submissions,
     usage,
 )
 from stageline_engine.adapters.postgres.statements import changes as write
@@ -31,6 +32,7 @@ from stageline_engine.decide.lease import Urgency
 from stageline_engine.model.job import JobRow
 from stageline_engine.model.run import RunRow
 from stageline_engine.model.stage import StageRow
+from stageline_engine.model.submission import SubmissionRow
 from stageline_engine.ports import (
     ALL_STAGES,
     Claim,
@@ -184,6 +186,14 @@ class PostgresUnitOfWork:
         found = await self._pipeline.fetch(usage.KNOWN_AI_CALLS, write.arrays_of(("text", "uuid"), pairs))
         return [(namespace, id_) for namespace, id_ in found]
 
+    async def load_submissions(
+        self, executions: Collection[tuple[UUID, int, int]]
+    ) -> Sequence[SubmissionRow]:
+        """Returns what stages of locked runs submitted elsewhere."""
+        wanted = write.arrays_of(("uuid", "integer", "integer"), executions)
+        found = await self._pipeline.fetch(submissions.LOAD_SUBMISSIONS, wanted)
+        return [rows.submission_row(values) for values in found]
+
     async def revive_outbox(
         self, letters: Collection[DeadLetterKey], *, consumer: str = "", skip: bool, limit: int
     ) -> Sequence[DeadLetterKey]:
@@ -286,6 +296,7 @@ class PostgresUnitOfWork:
                 payloads=reader.wants_payloads,
                 outputs=reader.wants_outputs,
                 states=reader.wants_states,
+                submissions=reader.wants_submissions,
             )
             written = await pipeline.send(statement, parameters + reader.parameters())
         if pipeline.begun:

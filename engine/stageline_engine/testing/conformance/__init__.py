@@ -36,6 +36,7 @@ from stageline_engine.testing.conformance.sources import (
     SchedulerConformance,
     SinkConformance,
 )
+from stageline_engine.testing.conformance.submissions import SubmissionConformance
 from stageline_engine.testing.conformance.timeouts import TimeoutConformance
 from stageline_engine.testing.conformance.tokens import TokenConformance
 from stageline_engine.testing.conformance.transactions import TransactionConformance
@@ -72,6 +73,7 @@ SUITES: tuple[type[Conformance], ...] = (
     RaceConformance,
     RegistryConformance,
     SessionConformance,
+    SubmissionConformance,
     TransactionConformance,
     TransportConformance,
 )
@@ -109,6 +111,7 @@ __all__ = [
     "SchedulerConformance",
     "SessionConformance",
     "SinkConformance",
+    "SubmissionConformance",
     "TimeoutConformance",
     "TokenConformance",
     "TransactionConformance",

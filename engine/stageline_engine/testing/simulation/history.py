@@ -238,6 +238,7 @@ class History:
             labels = self._labels.get(offer.lease.session_id)
             invariants.check_labels(offer, self.world.workflows[self.runs[offer.lease.run_id]], labels)
             self.ledger.offered(offer)
+            self.spending.submitted.offered(offer)
         self.offers += offers
 
     def take_of_own_process(self, offer: JobOffer) -> None:

@@ -11,18 +11,24 @@ from stageline_engine.model.ai_call import AiCall
 from stageline_engine.ports import RunDetails, UsageSum
 from stageline_engine.testing.ai_calls import ai_call
 from stageline_engine.testing.simulation.choices import Choices
+from stageline_engine.testing.simulation.submitted import Submitted
 
 IDS = 60
 """Ids that calls of all tenants share, so that many are told twice, of another run, or at another price."""
 
 
 class Spending:
-    """The first record of each call that was acknowledged."""
+    """The first record of each call that was acknowledged, and what was submitted elsewhere.
+
+    Attributes:
+        submitted: What is bought elsewhere.
+    """
 
     def __init__(self) -> None:
         """Nothing was spent yet."""
         self._booked: dict[tuple[str, UUID], tuple[UUID, AiCall]] = {}
         self._serial = 0
+        self.submitted = Submitted()
 
     def some_call(self, choose: Choices) -> AiCall:
         """A call of one of few ids, at any price or none."""
@@ -56,6 +62,7 @@ class Spending:
 
     def check(self, run_id: UUID, details: RunDetails) -> None:
         """I7: the totals of a run are the sum of its calls: those that the world knows of, and no other."""
+        self.submitted.check(run_id, details)
         calls = [call for known, call in self._booked.values() if known == run_id]
         cost = sum((call.cost for call in calls if call.cost is not None), Decimal(0))
         tokens = sum(call.tokens for call in calls)
@@ -70,4 +77,4 @@ def bar_cost(seen: tuple[RunDetails, Any]) -> tuple[RunDetails, Any]:
     """What is seen of a run, but what was spent: that alone may change after a cancellation."""
     details, events = seen
     run = replace(details.run, version=0, total_cost=Decimal(0), total_tokens=0)
-    return dataclasses.replace(details, run=run, usage=UsageSum()), events
+    return dataclasses.replace(details, run=run, usage=UsageSum(), submissions=()), events

@@ -41,6 +41,7 @@ class Event(_message.Message):
       - stage:retry_scheduled: stage_id, attempt (the next one), delivery, delay_ms
       - stage:requeued: stage_id, delivery, reason ("undelivered", "returned", "lease_expired" or "repaired"). The worker was lost or gave
         the job back; it waits for another one.
+      - stage:orphan_suspected: stage_id, key, generation, attempt
       - stage:cancelled: stage_id
       - annotation:created: annotation_id, key, value, scope, scope_id, actor {kind, id, version}, generation, attempt
     Times in payloads are RFC 3339 text, durations are whole milliseconds, costs are US dollars as exact decimals in strings.

@@ -33,10 +33,12 @@ from stageline_engine.adapters.postgres.statements.columns import (
     Column,
     RowShape,
 )
+from stageline_engine.adapters.postgres.statements.submissions import SUBMISSIONS
+from stageline_engine.model.submission import SubmissionRow
 from stageline_engine.records import ChangeSet, StageProgress, StageResult, SuspendedState
 
 # What the rows of the statement's answer are; the first column says it.
-CHECK, PAYLOAD, OUTPUT, STATE = 1, 2, 3, 4
+CHECK, PAYLOAD, OUTPUT, STATE, SUBMITTED = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +146,9 @@ PARTS = (
     _refer_to_payloads("payload_uses"),
     _insert("ai_calls", AI_CALLS),
     _insert("lost_leases", LOST_LEASES, " ON CONFLICT DO NOTHING"),
+    _upsert("submissions", SUBMISSIONS),
 )
-_LAST_COUNTS = frozenset({"results", "suspended_states", "progress"})
+_LAST_COUNTS = frozenset({"results", "suspended_states", "progress", "submissions"})
 
 # What a commit told: its place in the log, and who is told, is worked out apart from it (``docs/decisions/0013``).
 _TOLD = "INSERT INTO event_commits (run_ids, sequences) VALUES ({}::uuid[], {}::bigint[])"
@@ -162,6 +165,14 @@ _STATES = f"""
     FROM unnest({{}}::bigint[], {{}}::uuid[], {{}}::integer[], {{}}::integer[])
          AS request (position, run_id, stage_number, generation)
     JOIN suspended_states AS kept USING (run_id, stage_number, generation)"""
+
+_SUBMITTED = f"""
+    SELECT {SUBMITTED}, request.position, NULL::integer,
+           json_agg(json_build_array(kept.key, kept.phase, kept.reference) ORDER BY kept.key), NULL
+    FROM unnest({{}}::bigint[], {{}}::uuid[], {{}}::integer[], {{}}::integer[])
+         AS request (position, run_id, stage_number, generation)
+    JOIN submissions AS kept USING (run_id, stage_number, generation)
+    GROUP BY request.position"""
 
 # Sizes are summed before any output is read, so that what does not fit is never fetched. Outputs that this very
 # statement writes are not visible to it: the caller has them, and says their size. OFFSET 0 keeps the look-up a look-up:
@@ -213,7 +224,9 @@ def _length(column: Column, place: str) -> str:
 
 
 @cache
-def write_changes(parts: tuple[Part, ...], *, payloads: bool, outputs: bool, states: bool) -> bytes:
+def write_changes(
+    parts: tuple[Part, ...], *, payloads: bool, outputs: bool, states: bool, submissions: bool = False
+) -> bytes:
     """Builds the statement for the parts that a batch has.
 
     Args:
@@ -221,6 +234,7 @@ def write_changes(parts: tuple[Part, ...], *, payloads: bool, outputs: bool, sta
         payloads: Whether jobs are leased, whose config and run input are read.
         outputs: Whether they also need earlier outputs.
         states: Whether they also need what their stages suspended with.
+        submissions: Whether they also need what was submitted elsewhere.
     """
     places = _Placeholders()
     ctes, guards = [], ["true"]
@@ -240,6 +254,8 @@ def write_changes(parts: tuple[Part, ...], *, payloads: bool, outputs: bool, sta
         answers.append(_OUTPUTS.format(*places.take(5)))
     if states:
         answers.append(_STATES.format(*places.take(4)))
+    if submissions:
+        answers.append(_SUBMITTED.format(*places.take(4)))
     heading = f"WITH {', '.join(ctes)} " if ctes else ""
     return (heading + " UNION ALL ".join(answers)).encode()
 
@@ -258,12 +274,16 @@ def parts_of(changes: ChangeSet) -> tuple[list[Parameter], tuple[Part, ...]]:
     return parameters, tuple(parts)
 
 
-_OfStage = StageResult | SuspendedState | StageProgress
+_OfStage = StageResult | SuspendedState | StageProgress | SubmissionRow
 
 
 def _last_of_each(rows: Sequence[_OfStage]) -> list[_OfStage]:
     """A statement may write a row once only; of several results, states or words of one stage the last counts."""
-    return list({(one.run_id, one.stage_number, one.generation): one for one in rows}.values())
+    return list(
+        {
+            (one.run_id, one.stage_number, one.generation, getattr(one, "key", "")): one for one in rows
+        }.values()
+    )
 
 
 def arrays_of(types: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Parameter]:

@@ -15,6 +15,7 @@ TABLES_OF_RUNS = (
     "logs",
     "lost_leases",
     "payload_uses",
+    "submissions",
 )
 """Tables whose rows of a run go with it, beside its artifacts, whose bytes go too; a test compares them with the schema."""
 

@@ -46,6 +46,7 @@ const (
 //   - stage:retry_scheduled: stage_id, attempt (the next one), delivery, delay_ms
 //   - stage:requeued: stage_id, delivery, reason ("undelivered", "returned", "lease_expired" or "repaired"). The worker was lost or gave
 //     the job back; it waits for another one.
+//   - stage:orphan_suspected: stage_id, key, generation, attempt
 //   - stage:cancelled: stage_id
 //   - annotation:created: annotation_id, key, value, scope, scope_id, actor {kind, id, version}, generation, attempt
 //
