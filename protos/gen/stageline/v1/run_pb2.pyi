@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from stageline.v1 import failure_pb2 as _failure_pb2
+from stageline.v1 import job_pb2 as _job_pb2
 from stageline.v1 import payload_pb2 as _payload_pb2
 import builtins as _builtins
 import sys
@@ -409,6 +410,7 @@ class StageExecution(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     ACTIVE_DURATION_FIELD_NUMBER: _builtins.int
     WAITING_DETAIL_FIELD_NUMBER: _builtins.int
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
     stage_id: _builtins.str
     """Id of the stage in the definition."""
     name: _builtins.str
@@ -467,6 +469,10 @@ class StageExecution(_message.Message):
     def active_duration(self) -> _duration_pb2.Duration:
         """Time that attempts took in this generation, without waiting and suspension."""
 
+    @_builtins.property
+    def submissions(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Submission]:
+        """What it submitted elsewhere, of all generations, in the order of their keys. FULL view of one run only."""
+
     def __init__(
         self,
         *,
@@ -490,10 +496,11 @@ class StageExecution(_message.Message):
         progress: Global___StageProgress | None = ...,
         active_duration: _duration_pb2.Duration | None = ...,
         waiting_detail: _builtins.str = ...,
+        submissions: _abc.Iterable[_job_pb2.Submission] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "attempt", b"attempt", "deliveries", b"deliveries", "end_time", b"end_time", "error", b"error", "generation", b"generation", "group_number", b"group_number", "metrics", b"metrics", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "stage_id", b"stage_id", "start_time", b"start_time", "state", b"state", "waiting_detail", b"waiting_detail", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_duration", b"active_duration", "attempt", b"attempt", "deliveries", b"deliveries", "end_time", b"end_time", "error", b"error", "generation", b"generation", "group_number", b"group_number", "metrics", b"metrics", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "output", b"output", "progress", b"progress", "ready_time", b"ready_time", "stage_id", b"stage_id", "start_time", b"start_time", "state", b"state", "submissions", b"submissions", "waiting_detail", b"waiting_detail", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -647,6 +647,8 @@ type StageExecution struct {
 	ActiveDuration *durationpb.Duration `protobuf:"bytes,19,opt,name=active_duration,json=activeDuration,proto3" json:"active_duration,omitempty"`
 	// More about `waiting_reason`, for people, such as which stage, version and labels no worker has. May be empty.
 	WaitingDetail string `protobuf:"bytes,20,opt,name=waiting_detail,json=waitingDetail,proto3" json:"waiting_detail,omitempty"`
+	// What it submitted elsewhere, of all generations, in the order of their keys. FULL view of one run only.
+	Submissions   []*Submission `protobuf:"bytes,21,rep,name=submissions,proto3" json:"submissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -819,6 +821,13 @@ func (x *StageExecution) GetWaitingDetail() string {
 		return x.WaitingDetail
 	}
 	return ""
+}
+
+func (x *StageExecution) GetSubmissions() []*Submission {
+	if x != nil {
+		return x.Submissions
+	}
+	return nil
 }
 
 // StageProgress is what a stage's code said last of how far it is.
@@ -1007,7 +1016,7 @@ var File_stageline_v1_run_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x16stageline/v1/run.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x1astageline/v1/payload.proto\"\xe2\b\n" +
+	"\x16stageline/v1/run.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/failure.proto\x1a\x16stageline/v1/job.proto\x1a\x1astageline/v1/payload.proto\"\xe2\b\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12#\n" +
@@ -1039,7 +1048,7 @@ const file_stageline_v1_run_proto_rawDesc = "" +
 	"\x14scheduled_start_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\x12scheduledStartTime\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd9\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\b\n" +
 	"\x0eStageExecution\x12\x19\n" +
 	"\bstage_id\x18\x01 \x01(\tR\astageId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1067,7 +1076,8 @@ const file_stageline_v1_run_proto_rawDesc = "" +
 	"\x06worker\x18\x11 \x01(\tR\x06worker\x127\n" +
 	"\bprogress\x18\x12 \x01(\v2\x1b.stageline.v1.StageProgressR\bprogress\x12B\n" +
 	"\x0factive_duration\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x0eactiveDuration\x12%\n" +
-	"\x0ewaiting_detail\x18\x14 \x01(\tR\rwaitingDetail\x1a:\n" +
+	"\x0ewaiting_detail\x18\x14 \x01(\tR\rwaitingDetail\x12:\n" +
+	"\vsubmissions\x18\x15 \x03(\v2\x18.stageline.v1.SubmissionR\vsubmissions\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xae\x01\n" +
@@ -1157,6 +1167,7 @@ var file_stageline_v1_run_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 	(*StageError)(nil),            // 14: stageline.v1.StageError
 	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*Submission)(nil),            // 16: stageline.v1.Submission
 }
 var file_stageline_v1_run_proto_depIdxs = []int32{
 	0,  // 0: stageline.v1.Run.state:type_name -> stageline.v1.RunState
@@ -1181,14 +1192,15 @@ var file_stageline_v1_run_proto_depIdxs = []int32{
 	13, // 19: stageline.v1.StageExecution.next_attempt_time:type_name -> google.protobuf.Timestamp
 	7,  // 20: stageline.v1.StageExecution.progress:type_name -> stageline.v1.StageProgress
 	15, // 21: stageline.v1.StageExecution.active_duration:type_name -> google.protobuf.Duration
-	13, // 22: stageline.v1.StageProgress.update_time:type_name -> google.protobuf.Timestamp
-	4,  // 23: stageline.v1.LogEntry.level:type_name -> stageline.v1.LogLevel
-	13, // 24: stageline.v1.LogEntry.log_time:type_name -> google.protobuf.Timestamp
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	16, // 22: stageline.v1.StageExecution.submissions:type_name -> stageline.v1.Submission
+	13, // 23: stageline.v1.StageProgress.update_time:type_name -> google.protobuf.Timestamp
+	4,  // 24: stageline.v1.LogEntry.level:type_name -> stageline.v1.LogLevel
+	13, // 25: stageline.v1.LogEntry.log_time:type_name -> google.protobuf.Timestamp
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_run_proto_init() }
@@ -1197,6 +1209,7 @@ func file_stageline_v1_run_proto_init() {
 		return
 	}
 	file_stageline_v1_failure_proto_init()
+	file_stageline_v1_job_proto_init()
 	file_stageline_v1_payload_proto_init()
 	file_stageline_v1_run_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
