@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from stageline_sdk import Context, NoInput, RetryPolicy, Workflow, stage
+from stageline_sdk import Context, NoInput, RetryPolicy, Stage, Workflow, stage
 from tests.integration.local.conftest import MakeHost
 
 AT_ONCE = RetryPolicy(max_attempts=3, initial_backoff=timedelta(0), max_backoff=timedelta(0), jitter=0)
@@ -66,9 +67,11 @@ async def blind(ctx: Context[NoInput]) -> str:
 
 @pytest.mark.parametrize("crash_at", CRASHES)
 @pytest.mark.parametrize("which", [on_loop, in_thread], ids=lambda which: which.id)
-async def test_a_crash_at_any_point_buys_once(make_host: MakeHost, which: object, crash_at: str) -> None:
+async def test_a_crash_at_any_point_buys_once(
+    make_host: MakeHost, which: Stage[Any, Any, Any], crash_at: str
+) -> None:
     NOW.crash_at, NOW.bought = crash_at, []
-    workflow = Workflow("buying", input=NoInput).pipe(which).build()  # type: ignore[arg-type]
+    workflow = Workflow("buying", input=NoInput).pipe(which).build()
     async with make_host(workflow) as host:
         result = await host.run_and_wait()
 

@@ -14,8 +14,8 @@ DECLARED, CONFIRMED = job_pb2.SUBMISSION_PHASE_DECLARED, job_pb2.SUBMISSION_PHAS
 SUSPECTED = job_pb2.SUBMISSION_PHASE_SUSPECTED
 
 
-def said(token: bytes, phase: int, **fields: Any) -> worker_pb2.WorkerItem:
-    submission = job_pb2.Submission(**{"key": "prompts", "phase": phase, **fields})  # type: ignore[arg-type]
+def said(token: bytes, phase: Any, **fields: Any) -> worker_pb2.WorkerItem:
+    submission = job_pb2.Submission(**{"key": "prompts", "phase": phase, **fields})
     declaration = worker_pb2.SubmissionDeclaration(lease_token=token, submission=submission)
     return worker_pb2.WorkerItem(submission=declaration)
 
