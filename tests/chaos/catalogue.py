@@ -5,6 +5,8 @@ from tests.chaos.scenarios import (
     database_restarts,
     frames,
     mass_cancel,
+    memory,
+    mutations,
     poison,
     servers_killed,
     silences,
@@ -21,4 +23,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     database_restarts.SCENARIO,
     mass_cancel.SCENARIO,
     poison.SCENARIO,
+    memory.SCENARIO,
+    mutations.SCENARIO,
 )

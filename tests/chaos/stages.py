@@ -178,6 +178,7 @@ poison = Workflow("poison", input=Task).pipe(kill).build()
 held = Workflow("held", input=Task).parallel(*(companion(n) for n in range(COMPANIONS))).build()
 cancelled = Workflow("cancelled", input=Task).parallel(*(stoppable(n) for n in range(WIDTH))).build()
 wide = Workflow("wide", input=NoInput).parallel(*(idle(n) for n in range(WIDTH))).build()
+prey = Workflow("prey", input=NoInput).pipe(idle(0)).build()
 
 worker = Worker(
     order, single, spending, held, concurrency=SLOTS, name="chaos", drain_timeout=timedelta(seconds=10)

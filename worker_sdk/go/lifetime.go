@@ -111,13 +111,21 @@ func (c *core) silentAt() time.Time {
 		return time.Time{}
 	}
 	if c.stream.terms == nil {
-		return c.stream.openedAt.Add(welcomeWithin)
+		return c.stream.openedAt.Add(c.welcomeWithin())
 	}
 	heardAt := c.heardAt
 	if heardAt.Before(c.stream.openedAt) {
 		heardAt = c.stream.openedAt
 	}
 	return heardAt.Add(c.stream.terms.sessionTimeout)
+}
+
+// welcomeWithin is no longer than the server waits for us: a later Welcome may offer jobs that were handed on since (R23).
+func (c *core) welcomeWithin() time.Duration {
+	if c.terms == nil {
+		return welcomeWithin
+	}
+	return min(welcomeWithin, c.terms.sessionTimeout)
 }
 
 func (c *core) leasesLostAt() time.Time {

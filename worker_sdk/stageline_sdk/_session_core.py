@@ -22,7 +22,7 @@ PROTOCOL_VERSION = 1
 NEVER = float("inf")
 
 WELCOME_WITHIN = timedelta(seconds=20)
-"""How long a server may take for its Welcome, which tells all other times."""
+"""How long a server may take for its first Welcome, which tells all other times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,9 +262,14 @@ class SessionCore:
         if self._stream is None:
             return NEVER
         if self._stream.terms is None:
-            return self._stream.opened_at + WELCOME_WITHIN.total_seconds()
+            return self._stream.opened_at + self._welcome_within().total_seconds()
         heard_at = max(self._stream.opened_at, self._heard_at or 0)
         return heard_at + self._stream.terms.session_timeout.total_seconds()
+
+    def _welcome_within(self) -> timedelta:
+        """No longer than the server waits for us: a later Welcome may offer jobs that were handed on since."""
+        terms = self.jobs.terms
+        return WELCOME_WITHIN if terms is None else min(WELCOME_WITHIN, terms.session_timeout)
 
     def _leases_lost_at(self) -> float:
         if self._heard_at is None or self.jobs.terms is None:

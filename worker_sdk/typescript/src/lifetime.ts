@@ -8,7 +8,7 @@ import type { Core } from "./core.js";
 import { returnedReport } from "./reports.js";
 import { duration, NEVER } from "./time.js";
 
-/** How long a server may take for its Welcome, which tells all other times (R23). */
+/** How long a server may take for its first Welcome, which tells all other times (R23). */
 const WELCOME_WITHIN_MS = 20_000;
 /** The shares of a drain's time: until jobs are told to stop, until those that go on are handed back all the same. */
 const STOP_SHARE = 0.8;
@@ -122,7 +122,8 @@ function silentAt(core: Core): number {
     return NEVER;
   }
   if (stream.terms === undefined) {
-    return stream.openedAt + WELCOME_WITHIN_MS;
+    // No longer than the server waits for us: a later Welcome may offer jobs that were handed on since.
+    return stream.openedAt + Math.min(WELCOME_WITHIN_MS, core.terms?.sessionTimeoutMs ?? WELCOME_WITHIN_MS);
   }
   return Math.max(stream.openedAt, core.heardAt ?? 0) + stream.terms.sessionTimeoutMs;
 }
