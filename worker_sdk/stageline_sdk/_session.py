@@ -176,7 +176,9 @@ class Session:
         end: session_pb2.SessionEnd | None = None
         try:
             with suppress(asyncio.InvalidStateError):  # It has ended already; the pump is told how.
-                await call.write(self._core.open_stream(stages, self._loop.time()))
+                first = self._core.open_stream(stages, self._loop.time())
+                self._clock.ring()  # A Welcome that does not come is to be noticed.
+                await call.write(first)
             leaving = await pump.run()
             end = self._core.close_stream()
         except grpc.aio.AioRpcError as failure:

@@ -3,7 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
+from stageline_sdk._portal import LoopThread
 from tests.chaos.arena import Arena, Pace
 from tests.chaos.audit import audit
 from tests.chaos.load import create_runs
@@ -35,10 +37,13 @@ def play(arena: Arena, size: Size) -> Figures:
     """Mauls a server's process, then the session of either side."""
     server = arena.server(Pace(session_seconds=5, heartbeat_seconds=0.5))
     worker = arena.worker(server.address)
+    # A loop that outlives the client's: gRPC complains where loops of one process end in another order.
+    loop = LoopThread("mauling")
+    arena.stack.callback(loop.close, partial(asyncio.sleep, 0))
     client = arena.client(server.address)
     client.register_workflow(prey)
     runs = create_runs(arena, client, "order", HONEST_RUNS, seconds=0.2, talks=True)
-    streams = asyncio.run(maul_sockets(server.address, size.over_sockets, arena.chance))
+    streams = loop.run(maul_sockets(server.address, size.over_sockets, arena.chance))
     arena.wait_for_the_end(timedelta(minutes=2))
     for each in (server.process, worker):
         each.check_running()
@@ -46,7 +51,7 @@ def play(arena: Arena, size: Size) -> Figures:
     found = audit(arena, runs)
     found.check(repeated_max=0)
     arena.say("sockets mauled")
-    at_server = asyncio.run(maul_server(size.to_server, arena.chance))
+    at_server = loop.run(maul_server(size.to_server, arena.chance))
     arena.say("server's sessions mauled")
     at_worker = maul_workers(size.to_worker, arena.chance)
     assert streams["streams refused"]

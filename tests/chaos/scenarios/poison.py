@@ -12,6 +12,7 @@ from tests.chaos.scenario import Figures, Scenario
 from tests.waiting import eventually_sync
 
 WORKERS = 2
+_DELIVERIES = "SELECT DISTINCT delivery FROM stages WHERE state = 'FAILED'"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ def play(arena: Arena, size: Size) -> Figures:
     found.check()
     assert audit(arena, poisons, ("FAILED",)).lost == 0
     executions = arena.journal.executions()
-    assert {executions[run_id, "kill"] for run_id in poisons} == {DELIVERIES_PER_ATTEMPT_MAX}
+    assert max(executions[run_id, "kill"] for run_id in poisons) <= DELIVERIES_PER_ATTEMPT_MAX
+    # Some were handed to a worker that another one killed before it began them.
+    assert arena.database.query(_DELIVERIES) == [(DELIVERIES_PER_ATTEMPT_MAX,)]
     listed = list(client.list_runs(status=["FAILED"]))
     assert sorted(run.id for run in listed) == sorted(poisons)
     for run in listed:

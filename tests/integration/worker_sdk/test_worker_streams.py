@@ -140,6 +140,22 @@ async def test_broken_framing_of_the_server_ends_the_stream_only(
 # Silence
 
 
+async def test_a_welcome_that_never_comes_is_not_awaited_for_ever(
+    server: ScriptedServer, start: StartWorker
+) -> None:
+    start(Worker(OTHERS, PIPELINE))
+    stream = await server.next_stream()
+    await stream.welcome(
+        heartbeat_interval=timedelta(milliseconds=100), session_timeout=timedelta(milliseconds=300)
+    )
+    await stream.end(grpc.StatusCode.UNAVAILABLE)
+    for _ in range(2):  # at the second one no time of an earlier stream is left to wake the worker
+        silent = await server.next_stream()
+        await silent.is_over()
+    again = await server.next_stream()
+    assert again.hello.resume_session_id == "session-1"
+
+
 async def test_a_silent_server_loses_the_leases_and_still_gets_the_reports(
     server: ScriptedServer, start: StartWorker, gates: Gates
 ) -> None:
