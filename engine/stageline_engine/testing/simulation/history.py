@@ -57,7 +57,7 @@ class History:
         self.sessions: list[UUID] = []
         self.offers: list[JobOffer] = []
         self.ledger = Ledger()
-        self.spending = Spending()
+        self.spending = Spending(self.ledger.submitted)
         self.cancelled: dict[UUID, Any] = {}
         self.by_key: dict[tuple[str, str], tuple[commands.CreateRun, UUID]] = {}
         self.tokens: list[tuple[JobOffer, bytes]] = []
@@ -238,7 +238,6 @@ class History:
             labels = self._labels.get(offer.lease.session_id)
             invariants.check_labels(offer, self.world.workflows[self.runs[offer.lease.run_id]], labels)
             self.ledger.offered(offer)
-            self.spending.submitted.offered(offer)
         self.offers += offers
 
     def take_of_own_process(self, offer: JobOffer) -> None:

@@ -13,6 +13,7 @@ from stageline_engine.commands import (
     Suspended,
 )
 from stageline_engine.limits import DELIVERIES_PER_ATTEMPT_MAX
+from stageline_engine.testing.simulation.submitted import Submitted
 
 Key = tuple[UUID, int]
 
@@ -21,6 +22,7 @@ class Ledger:
     """An independent, much simpler account of what leases and reports mean."""
 
     def __init__(self) -> None:
+        self.submitted = Submitted()
         self.outputs: dict[Key, bytes] = {}
         self._last_offer: dict[Key, JobOffer] = {}
         self._ended_by: dict[Key, Outcome] = {}
@@ -48,6 +50,7 @@ class Ledger:
 
     def offered(self, offer: JobOffer) -> None:
         """Checks an offer's counters against how the lease before it ended, if there was one."""
+        self.submitted.offered(offer)
         key = _key(offer)
         last, ended_by = self._last_offer.get(key), self._ended_by.pop(key, None)
         if last is None or offer.generation > last.generation:

@@ -24,11 +24,11 @@ class Spending:
         submitted: What is bought elsewhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, submitted: Submitted) -> None:
         """Nothing was spent yet."""
         self._booked: dict[tuple[str, UUID], tuple[UUID, AiCall]] = {}
         self._serial = 0
-        self.submitted = Submitted()
+        self.submitted = submitted
 
     def some_call(self, choose: Choices) -> AiCall:
         """A call of one of few ids, at any price or none."""
