@@ -208,6 +208,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
             defaults=ai_call_defaults(self.config),
             limiter=self._own_limiter if is_bounded else None,
             is_dry_run=self.dry_run,
+            stage=self,
         )
         return StageAi(self.stage_id, self._sink.record_usage, scope)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stageline_sdk.ai._runtime import AiRuntime
 from stageline_sdk.ai.models import AiModel
@@ -12,6 +12,9 @@ from stageline_sdk.ai.options import RETRIES_MAX_DEFAULT
 from stageline_sdk.cancellation import CancelSignal
 from stageline_sdk.limiter import Limiter
 from stageline_sdk.presets import AICallDefaults
+
+if TYPE_CHECKING:
+    from stageline_sdk.ai.batches.host import StageSubmissions
 
 T = TypeVar("T")
 
@@ -26,6 +29,7 @@ class AiScope:
         defaults: What the stage's config says of its calls.
         limiter: Bounds and paces them; None where the config says nothing of it.
         is_dry_run: Whether no model is to be called at all.
+        stage: Submits batches once; None outside of a stage.
     """
 
     runtime: AiRuntime = field(default_factory=AiRuntime)
@@ -33,6 +37,7 @@ class AiScope:
     defaults: AICallDefaults = field(default_factory=AICallDefaults)
     limiter: Callable[[], Limiter] | None = None
     is_dry_run: bool = False
+    stage: "StageSubmissions | None" = None
 
     def model(self, key: str | None) -> AiModel:
         """Return the model that a call names, else that of the stage's config, else the registry's default.

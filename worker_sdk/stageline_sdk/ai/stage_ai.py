@@ -4,16 +4,21 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import Unpack
 
 from stageline_sdk._uuid7 import uuid7
 from stageline_sdk.ai._scope import AiScope
+from stageline_sdk.ai.batches.batch import AiBatch
+from stageline_sdk.ai.batches.host import BatchHost, BatchTerms
+from stageline_sdk.ai.batches.options import BatchOptions
+from stageline_sdk.ai.batches.output import OutputType
 from stageline_sdk.ai.options import CallOptions, EmbedOptions, Prompt, check_options
 from stageline_sdk.ai.records import CallType, Contents, CostSource, UsageRecord, exact_cost
 from stageline_sdk.ai.results import EmbedResult, ObjectResult, TextResult
 from stageline_sdk.ai.streams import TextStream
+from stageline_sdk.errors import DefinitionError
 
 if TYPE_CHECKING:
     from stageline_sdk.ai._backend.calls import Call
@@ -142,6 +147,45 @@ class StageAi:
         if "model" not in options:
             raise TypeError('embed() needs the key of an embedding model: model="text-embedding-3-small"')
         return await self._scope.abortable(self._embed(given, options))
+
+    @overload
+    def batch(self, *, name: str = ..., **options: Unpack[BatchOptions]) -> AiBatch[str]: ...
+    @overload
+    def batch(
+        self, output_type: type[T], *, name: str = ..., **options: Unpack[BatchOptions]
+    ) -> AiBatch[T]: ...
+    def batch(
+        self, output_type: type[Any] = str, *, name: str = "batch", **options: Unpack[BatchOptions]
+    ) -> AiBatch[Any]:
+        """Return what submits many prompts as a provider's batch, asks how it is, and fetches its results.
+
+        A batch costs about half of what its calls would, and may take a day: suspend the stage meanwhile with the handle
+        as its state. `ai_batch_stage` makes a stage of this.
+
+        Args:
+            output_type: What each answer must be: a pydantic model, or anything that pydantic can validate. Default: text.
+            name: What it is called in the stage, 1 to 50 characters of `A-Z a-z 0-9 . _ -`. One that submits several batches
+                names each.
+            **options: See `BatchOptions`.
+
+        Raises:
+            UnknownModelError: The registry does not have the model.
+            DefinitionError: This is not the `ctx.ai` of a stage.
+        """
+        check_options(BatchOptions, options)
+        if self._scope.stage is None:
+            raise DefinitionError(
+                "a batch is submitted in a stage, which knows after a crash that it was: use ctx.ai"
+            )
+        topic = options.get("topic")
+        terms = BatchTerms(
+            name=name,
+            model=self._scope.model(options.get("model")),
+            output=OutputType(output_type),
+            topic=self._under(topic) if topic else self.topic,
+            options=options,
+        )
+        return AiBatch(terms, BatchHost(scope=self._scope, stage=self._scope.stage, record=self._record))
 
     def record_call(  # noqa: PLR0913 - each is a column of the record, and all are named
         self,

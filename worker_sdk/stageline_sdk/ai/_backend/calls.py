@@ -112,7 +112,7 @@ class Call:
             instructions=options.get("instructions") or None,
             tools=list(options.get("tools", ())),
             retries=corrections,
-            model_settings=_settings(self._scope, options, writer),
+            model_settings=settings_of(self._scope, options, writer),
             name=self.entry.topic,
         )
 
@@ -124,7 +124,7 @@ class Call:
     def arguments(self) -> dict[str, Any]:
         """Return what the agent is run with."""
         return {
-            "user_prompt": _content(self._prompt),
+            "user_prompt": content_of(self._prompt),
             "usage_limits": UsageLimits(request_limit=self.steps_max),
         }
 
@@ -158,7 +158,8 @@ def common_settings(options: CommonOptions) -> dict[str, Any]:
     return settings
 
 
-def _settings(scope: AiScope, options: CallOptions, writer: Model) -> ModelSettings:
+def settings_of(scope: AiScope, options: CallOptions, writer: Model) -> ModelSettings:
+    """Return the settings of a call that writes: its options' over the stage's config's."""
     settings = common_settings(options)
     if "max_retries" not in writer.unsupported_settings:
         settings["max_retries"] = 0  # We send again ourselves, and count it.
@@ -193,7 +194,8 @@ def _metadata(scope: AiScope, options: CallOptions) -> dict[str, Any]:
     return said | dict(options.get("metadata", {}))
 
 
-def _content(prompt: Prompt) -> str | Sequence[UserContent]:
+def content_of(prompt: Prompt) -> str | Sequence[UserContent]:
+    """Return a prompt as the library takes it."""
     if isinstance(prompt, str):
         return prompt
     return [

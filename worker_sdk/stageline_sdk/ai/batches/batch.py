@@ -50,7 +50,7 @@ class AiBatch(Generic[T]):
         self.terms = terms
         self._host = host
 
-    async def submit(self, items: Items, *, name: str = "batch") -> BatchHandle:
+    async def submit(self, items: Items) -> BatchHandle:
         """Submit items, once, whatever crashes; return what finds them again.
 
         A worker that dies while it submits leaves the submission declared. The next attempt asks the provider for it before
@@ -59,8 +59,6 @@ class AiBatch(Generic[T]):
 
         Args:
             items: Prompts by id, or `BatchItem`s; 1 to 100,000. What is over the provider's limits is cut into several batches.
-            name: What it is called in the stage: 1 to 50 characters of `A-Z a-z 0-9 . _ -`. A stage that submits several
-                names each.
 
         Raises:
             BatchItemsError: There is no item, or there are too many, or ids are wrong.
@@ -71,7 +69,7 @@ class AiBatch(Generic[T]):
             SuspectedOrphanError: An earlier attempt may have submitted it, and the provider cannot be asked.
         """
         checked = checked_items(items)
-        return await (await self._desk()).submit(checked, name, datetime.now(UTC))
+        return await (await self._desk()).submit(checked, datetime.now(UTC))
 
     async def status(self, handle: BatchHandle) -> BatchStatus:
         """Ask how far a batch is.
@@ -129,10 +127,11 @@ class AiBatch(Generic[T]):
             await desk.cancel(part)
 
     async def _desk(self) -> "BatchDesk":
-        clients = await self._host.runtime.clients()
+        runtime = self._host.scope.runtime
+        await runtime.load()
         from stageline_sdk.ai._backend.batches.desk import BatchDesk  # noqa: PLC0415 - heavy, as all of the backend
 
-        return BatchDesk(self.terms, self._host, await clients.batcher(self.terms.model))
+        return BatchDesk(self.terms, self._host, await (await runtime.clients()).batcher(self.terms.model))
 
     def _check(self, handle: BatchHandle) -> None:
         for what, own, given in (

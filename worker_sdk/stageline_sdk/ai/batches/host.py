@@ -1,21 +1,34 @@
 """What a batch has to work with: what was asked for, and the stage that it is made in."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
-from stageline_sdk.ai._runtime import AiRuntime
+from stageline_sdk.ai._scope import AiScope
+from stageline_sdk.ai.batches.options import BatchOptions
 from stageline_sdk.ai.batches.output import OutputType
 from stageline_sdk.ai.models import AiModel
 from stageline_sdk.ai.records import UsageRecord
 from stageline_sdk.submissions import Submission
 
+LOOK_AGAIN_AFTER_DEFAULT = timedelta(seconds=5)
 
-class SubmitOnce(Protocol):
-    """Submits something once, whatever crashes: `ctx.submit_once`."""
 
-    def __call__(
+class StageSubmissions(Protocol):
+    """Submits something once, whatever crashes: a stage's context."""
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        ...
+
+    @property
+    def submissions(self) -> tuple[Submission, ...]:
+        """All that this generation of the stage has submitted."""
+        ...
+
+    def submit_once(
         self,
         name: str,
         submit: Callable[[str], Awaitable[str]],
@@ -32,18 +45,23 @@ class BatchTerms:
     """What is asked for.
 
     Attributes:
+        name: What the batch is called in its stage.
         model: The model, as the registry has it.
         output: What each answer must look like.
-        settings: Settings of every request, such as `temperature`; names are pydantic-ai's.
-        requests_max: Items of one of the provider's batches at most; None for the provider's own limit.
-        look_again_after: When a provider that does not have what a crash left in doubt is asked once more.
+        options: As they were given.
+        topic: What the records are filed under.
     """
 
+    name: str
     model: AiModel
     output: OutputType[Any]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    requests_max: int | None = None
-    look_again_after: timedelta = timedelta(seconds=5)
+    topic: str
+    options: BatchOptions = field(default_factory=BatchOptions)
+
+    @property
+    def look_again_after(self) -> timedelta:
+        """When a provider is asked once more for what a crash left in doubt."""
+        return self.options.get("look_again_after", LOOK_AGAIN_AFTER_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +69,11 @@ class BatchHost:
     """What a batch has of the stage that it is made in.
 
     Attributes:
-        topic: What its records are filed under.
-        run_id: The run.
+        scope: What the AI calls of the attempt share.
+        stage: Submits once.
         record: Takes the records.
-        submit_once: Submits once.
-        submissions: Returns all that this generation of the stage has submitted.
-        runtime: Has the clients of the providers.
     """
 
-    topic: str
-    run_id: str
+    scope: AiScope
+    stage: StageSubmissions
     record: Callable[[UsageRecord], None]
-    submit_once: SubmitOnce
-    submissions: Callable[[], tuple[Submission, ...]]
-    runtime: AiRuntime

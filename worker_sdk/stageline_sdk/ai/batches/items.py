@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal
 from typing_extensions import TypeVar
 
 from stageline_sdk.ai.batches.errors import BatchItemsError
+from stageline_sdk.ai.options import Prompt
 
 T = TypeVar("T", default=Any)
 
@@ -17,19 +18,34 @@ ITEM_ID_LENGTH_MAX = 255
 """An item's id, in characters."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What was said before a prompt.
+
+    Attributes:
+        role: By whom.
+        text: What.
+    """
+
+    role: Literal["user", "model"]
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchItem:
     """One request of a batch.
 
     Attributes:
         id: Names it among the others: 1 to 255 characters. Answers come back under it.
-        prompt: The user's message; or a whole conversation, as a list of pydantic-ai's `ModelMessage`.
-        instructions: What the model is told besides. Default: nothing.
+        prompt: A text, or texts and `Media` in their order.
+        instructions: What goes before it, as the system's word. Default: those of the batch.
+        history: What was said before the prompt. Default: nothing.
     """
 
     id: str
-    prompt: str | Sequence[Any]
+    prompt: Prompt
     instructions: str | None = None
+    history: Sequence[Turn] = ()
 
 
 Items = Mapping[str, str] | Sequence[BatchItem]

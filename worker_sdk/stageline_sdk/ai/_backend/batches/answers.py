@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from genai_prices.types import ModelPrice
-from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UnexpectedModelBehavior
+from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.models.batch import BatchRequest, BatchResult
 
+from stageline_sdk.ai._backend.failures import is_transient
+from stageline_sdk.ai._backend.prices import price_of
 from stageline_sdk.ai.batches.items import FailureReason
 from stageline_sdk.ai.models import AiModel
-from stageline_sdk.ai.records import COST_DECIMALS_MAX, CostSource
+from stageline_sdk.ai.records import CostSource
 
-_RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
-_SERVER_FAULT = 500
-_COST_UNIT = Decimal(1).scaleb(-COST_DECIMALS_MAX)
 _REASONS: Mapping[str, FailureReason] = {"expired": "expired", "canceled": "cancelled"}
 
 
@@ -74,11 +72,9 @@ def read(model: Model, entry: AiModel, result: BatchResult, request: BatchReques
     """
     try:
         response = model.batch_decode(result, request)
-    except ModelHTTPError as error:
-        retryable = error.status_code in _RETRYABLE_STATUSES or error.status_code >= _SERVER_FAULT
-        return Refusal("provider", str(error), retryable)
-    except ModelAPIError as error:  # The provider ended it without running it.
-        return Refusal(_REASONS.get(result.status, "provider"), str(error), result.status == "expired")
+    except ModelAPIError as error:
+        reason = _REASONS.get(result.status, "provider")
+        return Refusal(reason, str(error), result.status == "expired" or is_transient(error))
     except (UnexpectedModelBehavior, ValueError, KeyError) as error:
         return Refusal("provider", f"the provider's answer cannot be read: {error}", is_retryable=True)
     return _answer(response, entry)
@@ -87,7 +83,7 @@ def read(model: Model, entry: AiModel, result: BatchResult, request: BatchReques
 def _answer(response: ModelResponse, entry: AiModel) -> Answer:
     usage = response.usage
     is_measured = not usage.unmeasured_requests
-    cost, source = price(response, entry)
+    price = price_of(response, entry.prices, is_batch=True)
     said: str | Mapping[str, Any] = response.text or ""
     if response.tool_calls:
         said = response.tool_calls[0].args or "{}"
@@ -99,24 +95,6 @@ def _answer(response: ModelResponse, entry: AiModel) -> Answer:
         output_tokens=usage.output_tokens if is_measured else None,
         cached_input_tokens=usage.cache_read_tokens if is_measured else None,
         reasoning_tokens=usage.output_reasoning_tokens if is_measured else None,
-        cost_usd=cost,
-        cost_source=source,
+        cost_usd=None if price is None else price.usd,
+        cost_source="price-list" if price is None else price.source,
     )
-
-
-def price(response: ModelResponse, entry: AiModel) -> tuple[Decimal | None, CostSource]:
-    """Return what an answer of a batch cost, and where that is known from; None if it is unknown, which is not 0."""
-    if response.usage.unmeasured_requests:
-        return None, "price-list"
-    if entry.prices is not None:
-        own = ModelPrice(
-            input_mtok=entry.prices.input,
-            cache_read_mtok=entry.prices.cached_input,
-            output_mtok=entry.prices.output,
-        )
-        full = own.calc_price(response.usage)["total_price"]
-        return (full * (1 - entry.prices.batch_discount)).quantize(_COST_UNIT), "price-list"
-    try:
-        return response.cost().total_price.quantize(_COST_UNIT), "price-list"
-    except (LookupError, ValueError):
-        return None, "price-list"

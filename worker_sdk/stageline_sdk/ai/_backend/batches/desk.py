@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,13 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.batch import Batch, EncodedBatchRequest
 
 from stageline_sdk.ai._backend.batches.faults import NOTHING_WAS_SUBMITTED, told_in_our_words
-from stageline_sdk.ai._backend.batches.wire import BATCH_ADAPTER, batches_of, chunked, request_of
+from stageline_sdk.ai._backend.batches.wire import (
+    BATCH_ADAPTER,
+    batch_settings,
+    batches_of,
+    chunked,
+    request_of,
+)
 from stageline_sdk.ai.batches.handle import BatchHandle, BatchPart
 from stageline_sdk.ai.batches.host import BatchHost, BatchTerms
 from stageline_sdk.ai.batches.items import BatchItem
@@ -30,20 +37,22 @@ class BatchDesk:
         Raises:
             UnusableModelError: It runs no batches.
         """
-        if model.batch_max_requests is None:
+        limit = model.batch_max_requests
+        if limit is None:
             raise UnusableModelError(
                 f"model {terms.model.key!r}: {type(model).__name__} has no batch interface"
             )
-        self.requests_max = min(terms.requests_max or model.batch_max_requests, model.batch_max_requests)
+        self.requests_max = min(terms.options.get("requests_max", limit), limit)
+        self.settings = batch_settings(host.scope, terms.options, model)
         self.provider = batches_of(model)
         self._terms, self._host = terms, host
 
-    async def submit(self, items: Sequence[BatchItem], name: str, now: datetime) -> BatchHandle:
+    async def submit(self, items: Sequence[BatchItem], now: datetime) -> BatchHandle:
         """Submit items in as many batches as it takes, one after another."""
         requests = await self._encode(items)
         item_ids = {custom_id(_PLACEHOLDER, item.id): item.id for item in items}
         parts = [
-            await self._submit_part(f"{name}.{number}", chunk, item_ids)
+            await self._submit_part(f"{self._terms.name}.{number}", chunk, item_ids)
             for number, chunk in enumerate(chunked(self.provider.model, requests, self.requests_max), start=1)
         ]
         return BatchHandle(
@@ -59,7 +68,7 @@ class BatchDesk:
 
         Of a part in doubt it is a batch that goes on, until one that has ended turns out to be it, or none does.
         """
-        with told_in_our_words("cannot ask how the batch is"):
+        with self._told("cannot ask how the batch is"):
             if part.batch is not None:
                 return await self.provider.model.batch_status(BATCH_ADAPTER.validate_python(part.batch))
             going_on: Batch | None = None
@@ -77,19 +86,25 @@ class BatchDesk:
             return
         batch = await self.locate(part)
         if batch is not None and batch.status == "in_progress":
-            with told_in_our_words("cannot cancel the batch"):
+            with self._told("cannot cancel the batch"):
                 await self.provider.model.batch_cancel(batch)
 
+    def _told(self, what: str) -> AbstractContextManager[None]:
+        return told_in_our_words(self._terms.model.key, what)
+
     async def _encode(self, items: Sequence[BatchItem]) -> list[EncodedBatchRequest]:
-        with told_in_our_words(f"model {self._terms.model.key!r} cannot be asked this in a batch"):
+        with self._told("cannot be asked this in a batch"):
             return [
                 await self.provider.model.batch_encode(
-                    request_of(
-                        item, custom_id(_PLACEHOLDER, item.id), self._terms.output, self._terms.settings
-                    )
+                    request_of(item, custom_id(_PLACEHOLDER, item.id), self._terms.output, self.settings)
                 )
                 for item in items
             ]
+
+    def _with_instructions(self, item: BatchItem) -> BatchItem:
+        if item.instructions is not None:
+            return item
+        return replace(item, instructions=self._terms.options.get("instructions"))
 
     async def _submit_part(
         self, name: str, chunk: Sequence[EncodedBatchRequest], item_ids: dict[str, str]
@@ -97,20 +112,20 @@ class BatchDesk:
         made: list[Batch] = []
 
         async def submit(key: str) -> str:
-            with told_in_our_words(f"batch {key} was not taken"):
+            with self._told(f"batch {key} was not taken"):
                 made.append(await self.provider.create(_marked(chunk, key), key))
             return made[0].id
 
         async def look_up(key: str) -> str | None:
             return await self._look_up(key, chunk)
 
-        reference = await self._host.submit_once(
+        reference = await self._host.stage.submit_once(
             name,
             submit,
             look_up if self.provider.can_look_up else None,
             refusals=NOTHING_WAS_SUBMITTED,
         )
-        key = next(each.key for each in self._host.submissions() if each.reference == reference)
+        key = next(each.key for each in self._host.stage.submissions if each.reference == reference)
         part = BatchPart(key=key, item_ids=tuple(item_ids[each.custom_id] for each in chunk))
         if made:
             return part.model_copy(update={"batch": _dumped(made[0])})
@@ -121,7 +136,7 @@ class BatchDesk:
     ) -> BatchPart:
         """Take over what an earlier attempt has submitted."""
         candidates = candidates_of(reference)
-        with told_in_our_words("cannot ask for the batch of an earlier attempt"):
+        with self._told("cannot ask for the batch of an earlier attempt"):
             found = [
                 _dumped(await self.provider.adopt(each, chunk[0].group, len(chunk)))
                 for each in candidates or (reference,)
@@ -132,9 +147,9 @@ class BatchDesk:
 
     async def _look_up(self, key: str, chunk: Sequence[EncodedBatchRequest]) -> str | None:
         """Ask the provider whether it has a batch; where it has none, ask again: what was sent may still be on its way."""
-        taken = frozenset(each.reference for each in self._host.submissions())
-        since = earliest_start(self._host.run_id)
-        with told_in_our_words(f"cannot ask whether batch {key} was taken"):
+        taken = frozenset(each.reference for each in self._host.stage.submissions)
+        since = earliest_start(self._host.stage.run_id)
+        with self._told(f"cannot ask whether batch {key} was taken"):
             found = await self.provider.look_up(key, len(chunk), since, taken)
             if found is None and self._terms.look_again_after:
                 await asyncio.sleep(self._terms.look_again_after.total_seconds())

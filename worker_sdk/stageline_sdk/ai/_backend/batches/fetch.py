@@ -47,7 +47,7 @@ class PartResults:
             return [self._not_submitted(item_id) for item_id in self._part.item_ids]
         if batch.status != "ended":
             raise BatchNotEndedError(f"batch {batch.id} has not ended: ask status() before results()")
-        with told_in_our_words(f"cannot fetch the results of batch {batch.id}"):
+        with told_in_our_words(self._terms.model.key, f"cannot fetch the results of batch {batch.id}"):
             answered = await self._answered(batch)
             await self._desk.provider.clean_up(batch)
         missing = (item_id for item_id in self._part.item_ids if item_id not in answered)
@@ -60,7 +60,7 @@ class PartResults:
             refusal = Refusal(error.reason, str(error), error.reason != "cancelled")
             return {item_id: self._refused(batch, item_id, refusal) for item_id in self._part.item_ids}
         # Only how to read answers matters from here on, and that is the same for all items.
-        request = request_of(BatchItem(id="", prompt=""), "", self._terms.output, self._terms.settings)
+        request = request_of(BatchItem(id="", prompt=""), "", self._terms.output, self._desk.settings)
         read_results: dict[str, ItemResult[Any]] = {}
         for result in results:
             said = read(self._desk.provider.model, self._terms.model, result, request)
@@ -132,7 +132,7 @@ class PartResults:
         self._host.record(
             UsageRecord(
                 id=usage_id(batch.provider_name, batch.id, item_id),
-                topic=self._host.topic,
+                topic=self._terms.topic,
                 call_type="batch",
                 model=self._terms.model.key,
                 model_id=said.model_id or batch.model_name,
@@ -146,7 +146,8 @@ class PartResults:
                 cost_usd=said.cost_usd,
                 cost_source=said.cost_source,
                 started_at=batch.created_at,
-                metadata={"item": item_id},
+                metadata={"item": item_id, **self._terms.options.get("metadata", {})},
+                contents=self._terms.options.get("contents"),
                 batch_id=batch.id,
                 error=error[:_ERROR_LENGTH_MAX],
             )

@@ -1,21 +1,24 @@
 """A model's batches at its provider, through pydantic-ai."""
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from pydantic import TypeAdapter
-from pydantic_ai.messages import ModelMessage, ModelRequest
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.batch import Batch, BatchRequest, BatchResult, EncodedBatchRequest
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from stageline_sdk.ai.batches.items import BatchItem, FailureReason
+from stageline_sdk.ai._backend.calls import content_of, settings_of
+from stageline_sdk.ai._scope import AiScope
+from stageline_sdk.ai.batches.items import BatchItem, FailureReason, Turn
+from stageline_sdk.ai.batches.options import BatchOptions
 from stageline_sdk.ai.batches.output import OutputType
+from stageline_sdk.ai.options import CallOptions
 
 BATCH_ADAPTER: TypeAdapter[Batch] = TypeAdapter(Batch)
 """Writes and reads the provider's batches in a handle."""
@@ -123,22 +126,29 @@ def batches_of(model: Model) -> ProviderBatches:
 
 
 def request_of(
-    item: BatchItem, custom_id: str, output: OutputType[Any], settings: Mapping[str, Any]
+    item: BatchItem, custom_id: str, output: OutputType[Any], settings: ModelSettings
 ) -> BatchRequest:
     """Return an item as a request of a batch."""
-    messages: list[ModelMessage]
-    if isinstance(item.prompt, str):
-        messages = [ModelRequest.user_text_prompt(item.prompt, instructions=item.instructions)]
-    else:
-        messages = list(cast("Sequence[ModelMessage]", item.prompt))
-        if item.instructions and isinstance(messages[-1], ModelRequest):
-            messages[-1] = replace(messages[-1], instructions=item.instructions)
+    asked = UserPromptPart(content_of(item.prompt))
     return BatchRequest(
         custom_id=custom_id,
-        messages=messages,
-        model_settings=cast("ModelSettings", dict(settings)) if settings else None,
+        messages=[*map(_turn, item.history), ModelRequest(parts=[asked], instructions=item.instructions)],
+        model_settings=settings,
         model_request_parameters=parameters_of(output),
     )
+
+
+def _turn(turn: Turn) -> ModelMessage:
+    if turn.role == "user":
+        return ModelRequest(parts=[UserPromptPart(turn.text)])
+    return ModelResponse(parts=[TextPart(turn.text)])
+
+
+def batch_settings(scope: AiScope, options: BatchOptions, model: Model) -> ModelSettings:
+    """Return the settings of each request: those of a single call, of which no batch has a time-out or retries."""
+    shared = CallOptions.__optional_keys__ & BatchOptions.__optional_keys__
+    given = {name: value for name, value in options.items() if name in shared}
+    return settings_of(scope, cast("CallOptions", given), model)
 
 
 def parameters_of(output: OutputType[Any]) -> ModelRequestParameters:
