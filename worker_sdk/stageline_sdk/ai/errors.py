@@ -12,7 +12,11 @@
     │   ├── KeyRefusedError           the API key is wrong, or may not do this
     │   └── PromptTooLongError        the prompt does not fit the model's context
     ├── StepLimitError                the model went on calling tools beyond the limit
-    └── InvalidAnswerError            the model's answer does not fit the type, or there is none
+    ├── InvalidAnswerError            the model's answer does not fit the type, or there is none
+    ├── BatchItemsError               items that no batch takes: none, too many, or wrong ids
+    ├── BatchHandleError              a handle of another model or output type
+    ├── BatchNotEndedError            results were asked for before the batch has ended
+    └── LookUpUnfinishedError         a crash left a batch in doubt, and too many others may be it
 
 They follow the stage's retry policy like any other error, and help it: those that waiting may heal are also
 `RetryableError` (its `retry_after` is the provider's), those that nothing heals are also `NonRetryableError`.

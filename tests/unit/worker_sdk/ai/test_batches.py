@@ -15,6 +15,7 @@ from stageline_sdk.ai.batches.items import BatchItem, BatchResults, ItemFailed, 
 from stageline_sdk.ai.errors import ProviderUnavailableError, RequestRefusedError, UnusableModelError
 from stageline_sdk.ai.models import AiModel, ModelPrices
 from stageline_sdk.ai.registry import ModelRegistry
+from stageline_sdk.presets import DebugConfig
 from stageline_sdk.testing import StageEnvironment, WaitsOutside
 from tests.unit.worker_sdk.ai.batch_provider import BatchProvider
 
@@ -236,3 +237,19 @@ def test_the_sum_of_costs_is_unknown_where_one_is() -> None:
     failed = ItemFailed(id="b", reason="expired", message="", is_retryable=True, cost_usd=Decimal(0))
     assert BatchResults((known, failed)).cost_usd == Decimal("0.5")
     assert BatchResults((known, ItemSucceeded(id="c", output="x"))).cost_usd is None
+
+
+@stage("rehearse")
+async def rehearse(ctx: Context[NoInput, DebugConfig]) -> list[str]:
+    pages, texts = ctx.ai.batch(Page), ctx.ai.batch(list[int], name="lists")
+    handle, other = await pages.submit({"a": "x", "b": "y"}), await texts.submit({"c": "z"})
+    assert (await pages.status(handle)).is_ended
+    await pages.cancel(handle)
+    results = [*await pages.results(handle), *await texts.results(other)]
+    return [type(each.output).__name__ for each in results if isinstance(each, ItemSucceeded)]
+
+
+async def test_a_dry_run_submits_nothing_and_makes_up_values_of_the_type(provider: BatchProvider) -> None:
+    env = StageEnvironment(models=provider.registry())
+    assert await env.run(rehearse, config=DebugConfig(dry_run=True)) == ["Page", "Page", "list"]
+    assert (provider.submitted, env.submissions, env.usage) == ({}, {}, [])

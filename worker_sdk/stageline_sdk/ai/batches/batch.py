@@ -1,14 +1,14 @@
 """`ctx.ai.batch(...)`: many prompts at once, at a provider's price for work that may take a day."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from stageline_sdk.ai.batches.errors import BatchHandleError
-from stageline_sdk.ai.batches.handle import BatchHandle
+from stageline_sdk.ai.batches.handle import BatchHandle, BatchPart
 from stageline_sdk.ai.batches.host import BatchHost, BatchTerms
-from stageline_sdk.ai.batches.items import BatchResults, Items, checked_items
+from stageline_sdk.ai.batches.items import BatchItem, BatchResults, Items, checked_items
 
 if TYPE_CHECKING:
     from stageline_sdk.ai._backend.batches.desk import BatchDesk
@@ -69,6 +69,8 @@ class AiBatch(Generic[T]):
             SuspectedOrphanError: An earlier attempt may have submitted it, and the provider cannot be asked.
         """
         checked = checked_items(items)
+        if self._host.scope.is_dry_run:
+            return self._dry_handle(checked)
         return await (await self._desk()).submit(checked, datetime.now(UTC))
 
     async def status(self, handle: BatchHandle) -> BatchStatus:
@@ -79,6 +81,8 @@ class AiBatch(Generic[T]):
             ProviderUnavailableError: The provider cannot be asked at the moment.
         """
         self._check(handle)
+        if self._host.scope.is_dry_run:
+            return BatchStatus(True, len(handle.parts), len(handle.parts), CHECK_AFTER_MIN)
         desk = await self._desk()
         located = [await desk.locate(part) for part in handle.parts]
         ended = [batch is None or batch.status == "ended" for batch in located]
@@ -102,6 +106,11 @@ class AiBatch(Generic[T]):
             ProviderUnavailableError: The provider cannot be asked at the moment.
         """
         self._check(handle)
+        if self._host.scope.is_dry_run:
+            await self._host.scope.runtime.load()
+            from stageline_sdk.ai._backend.batches.dry import dry_results  # noqa: PLC0415 - heavy
+
+            return await dry_results(handle, self.terms.output)
         desk = await self._desk()
         from stageline_sdk.ai._backend.batches.fetch import PartResults  # noqa: PLC0415 - heavy, as all of the backend
 
@@ -122,6 +131,8 @@ class AiBatch(Generic[T]):
             ProviderUnavailableError: The provider cannot be asked at the moment.
         """
         self._check(handle)
+        if self._host.scope.is_dry_run:
+            return
         desk = await self._desk()
         for part in handle.parts:
             await desk.cancel(part)
@@ -132,6 +143,15 @@ class AiBatch(Generic[T]):
         from stageline_sdk.ai._backend.batches.desk import BatchDesk  # noqa: PLC0415 - heavy, as all of the backend
 
         return BatchDesk(self.terms, self._host, await (await runtime.clients()).batcher(self.terms.model))
+
+    def _dry_handle(self, items: Sequence[BatchItem]) -> BatchHandle:
+        return BatchHandle(
+            model=self.terms.model.key,
+            output_type=self.terms.output.name,
+            prompts_sha256="",
+            submitted_at=datetime.now(UTC),
+            parts=(BatchPart(key="dry-run", item_ids=tuple(item.id for item in items)),),
+        )
 
     def _check(self, handle: BatchHandle) -> None:
         for what, own, given in (
