@@ -210,6 +210,7 @@ async def test_cancelling_the_stage_cancels_the_batch() -> None:
         prompts=questions,
         output_type=Verdict,
         item_attempts=1,
+        poll_interval=timedelta(seconds=30),
         max_wait=timedelta(days=1),
         options={"model": "scripted"},
     )
@@ -225,6 +226,8 @@ async def test_cancelling_the_stage_cancels_the_batch() -> None:
 def test_wrong_definitions_are_told_at_once() -> None:
     with pytest.raises(DefinitionError, match="item_attempts is 1 to 10, got 11"):
         ai_batch_stage("s", str, prompts=questions, item_attempts=11)
+    with pytest.raises(DefinitionError, match="poll_interval is 0:00:01 to 0:10:00"):
+        ai_batch_stage("s", str, prompts=questions, poll_interval=timedelta(0))
     with pytest.raises(TypeError, match="no option timeout_seconds"):
         ai_batch_stage("s", str, prompts=questions, timeout_seconds=3)  # type: ignore[call-arg]
     with pytest.raises(DefinitionError, match="return type of"):

@@ -29,13 +29,18 @@ class BatchStatus:
         is_ended: Whether its results can be fetched.
         parts_ended: How many of the provider's batches have ended.
         parts: How many there are.
-        check_after: Wait before the next look: a quarter of its age, from 30 seconds to ten minutes.
+        age: Since it was submitted.
     """
 
     is_ended: bool
     parts_ended: int
     parts: int
-    check_after: timedelta
+    age: timedelta
+
+    @property
+    def check_after(self) -> timedelta:
+        """Wait before the next look: a quarter of its age, from 30 seconds to ten minutes."""
+        return check_after(self.age)
 
 
 class AiBatch(Generic[T]):
@@ -82,12 +87,12 @@ class AiBatch(Generic[T]):
         """
         self._check(handle)
         if self._host.scope.is_dry_run:
-            return BatchStatus(True, len(handle.parts), len(handle.parts), CHECK_AFTER_MIN)
+            return BatchStatus(True, len(handle.parts), len(handle.parts), timedelta(0))
         desk = await self._desk()
         located = [await desk.locate(part) for part in handle.parts]
         ended = [batch is None or batch.status == "ended" for batch in located]
         age = datetime.now(UTC) - handle.submitted_at
-        return BatchStatus(all(ended), sum(ended), len(ended), check_after(age))
+        return BatchStatus(all(ended), sum(ended), len(ended), age)
 
     async def results(
         self, handle: BatchHandle, *, prompts: Mapping[str, Any] | None = None
@@ -164,6 +169,6 @@ class AiBatch(Generic[T]):
                 )
 
 
-def check_after(age: timedelta) -> timedelta:
+def check_after(age: timedelta, least: timedelta = CHECK_AFTER_MIN) -> timedelta:
     """Return how long to wait before the next look at a batch of an age."""
-    return min(max(age / _WAIT_FRACTION, CHECK_AFTER_MIN), CHECK_AFTER_MAX)
+    return min(max(age / _WAIT_FRACTION, least), CHECK_AFTER_MAX)

@@ -9,7 +9,9 @@ from typing import Any, Generic, TypeVar, Union, cast, overload
 from pydantic import BaseModel
 from typing_extensions import Unpack
 
+from stageline_sdk._limits import POLL_INTERVAL_MIN
 from stageline_sdk._signature import read_context, require_plain_function, resolve_hints
+from stageline_sdk.ai.batches.batch import CHECK_AFTER_MAX, CHECK_AFTER_MIN
 from stageline_sdk.ai.batches.items import BatchResults, Items
 from stageline_sdk.ai.batches.options import BatchOptions
 from stageline_sdk.ai.batches.rounds import BatchStageState
@@ -89,6 +91,7 @@ def ai_batch_stage(  # noqa: PLR0913 - all but three are named, and have default
     *,
     prompts: Callable[[Context[InputT, ConfigT]], Items | Awaitable[Items]],
     item_attempts: int = 2,
+    poll_interval: timedelta = CHECK_AFTER_MIN,
     max_wait: timedelta = timedelta(days=2),
     name: str = "",
     description: str = "",
@@ -118,6 +121,8 @@ def ai_batch_stage(  # noqa: PLR0913 - all but three are named, and have default
         prompts: Returns the prompts by id, or `BatchItem`s. `def` or `async def`. None at all makes results without items.
         item_attempts: Batches that one item may go through, 1 to 10, where it failed for a reason that may pass: the provider's
             rate limits and failures, an expired batch, an answer that does not fit. Default 2.
+        poll_interval: Wait before the first look at a batch, 1 second to 10 minutes; it grows with the batch's age. Default 30
+            seconds.
         max_wait: When the stage fails if the results are not there, from the first submission. Default two days.
         name: As for `stage`.
         description: As for `stage`. Default: the docstring of the decorated function.
@@ -134,11 +139,16 @@ def ai_batch_stage(  # noqa: PLR0913 - all but three are named, and have default
         raise DefinitionError(
             f"stage {stage_id!r}: item_attempts is 1 to {ITEM_ATTEMPTS_MAX}, got {item_attempts}"
         )
+    if not POLL_INTERVAL_MIN <= poll_interval <= CHECK_AFTER_MAX:
+        raise DefinitionError(
+            f"stage {stage_id!r}: poll_interval is {POLL_INTERVAL_MIN} to {CHECK_AFTER_MAX}, got {poll_interval}"
+        )
     steps = BatchSteps(
         stage_id=stage_id,
         prompts=prompts,
         output_type=output_type,
         item_attempts=item_attempts,
+        poll_interval=poll_interval,
         max_wait=max_wait,
         options=options,
     )

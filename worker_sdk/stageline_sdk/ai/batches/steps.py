@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from stageline_sdk.ai.batches.batch import AiBatch
+from stageline_sdk.ai.batches.batch import AiBatch, check_after
 from stageline_sdk.ai.batches.items import BatchItem, BatchResults, checked_items
 from stageline_sdk.ai.batches.options import BatchOptions
 from stageline_sdk.ai.batches.rounds import BatchStageState, merged, never_arrived, to_repeat
@@ -19,7 +19,6 @@ from stageline_sdk.suspension import StillWaiting, Suspended
 
 LOOK_AFTER_FAILURE = timedelta(minutes=1)
 """Wait before the next look where the provider could not be asked and did not say when."""
-_FIRST_LOOK_AFTER = timedelta(seconds=30)
 
 AnyContext = Context[Any, Any]
 
@@ -32,6 +31,7 @@ class BatchSteps:
     prompts: Callable[[Any], Any]
     output_type: Any
     item_attempts: int
+    poll_interval: timedelta
     max_wait: timedelta
     options: BatchOptions
     collect: Callable[[Any, Any], Any] | None = None
@@ -52,7 +52,7 @@ class BatchSteps:
         await ctx.async_storage.put_json(self._storage_key, to_stored(items))
         handle = await self._batch(ctx, 1).submit(items)
         ctx.log.info("submitted a batch", items=len(items), batches=len(handle.parts))
-        return self._suspended(BatchStageState(rounds=(handle,)), first_check=_FIRST_LOOK_AFTER)
+        return self._suspended(BatchStageState(rounds=(handle,)), first_check=self.poll_interval)
 
     async def check(self, ctx: AnyContext, state: BatchStageState) -> Any:
         """Look how the last batch is; once it has ended, repeat what failed for a moment, or hand over the results."""
@@ -72,7 +72,7 @@ class BatchSteps:
         batch = self._batch(ctx, state.submitted)
         status = await batch.status(state.rounds[-1])
         if not status.is_ended:
-            return StillWaiting(next_check=status.check_after)
+            return StillWaiting(next_check=check_after(status.age, self.poll_interval))
         items = {each.id: each for each in await self._items(ctx)}
         asked = {item_id: shown(item) for item_id, item in items.items()}
         last = await batch.results(state.rounds[-1], prompts=asked)
@@ -84,7 +84,7 @@ class BatchSteps:
         if again:
             following = await self._repeated(ctx, state, again, in_place_of_last=never_arrived(last))
             if following is not None:
-                return StillWaiting(next_check=_FIRST_LOOK_AFTER, state=following)
+                return StillWaiting(next_check=self.poll_interval, state=following)
         earlier = [await batch.results(handle, prompts=asked) for handle in state.rounds[:-1]]
         output = await self._collected(ctx, merged([*earlier, last]))
         await ctx.async_storage.delete(self._storage_key)

@@ -7,7 +7,7 @@ from anthropic.types.beta.messages import BetaMessageBatch
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.batch import Batch
 
-from stageline_sdk.ai._backend.batches.wire import ProviderBatches
+from stageline_sdk.ai._backend.batches.wire import FindableBatches
 from stageline_sdk.ai.batches.errors import LookUpUnfinishedError
 from stageline_sdk.ai.batches.naming import mark_of
 from stageline_sdk.ai.batches.reference import CANDIDATES_MAX, in_doubt
@@ -16,10 +16,8 @@ LOOKED_THROUGH_MAX = 20_000
 _PAGE_SIZE = 1_000
 
 
-class Batches(ProviderBatches):
+class Batches(FindableBatches):
     """Batches of a model of Anthropic's."""
-
-    can_look_up = True
 
     @property
     def _client(self) -> AsyncAnthropic:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic_ai.models import Model
@@ -13,6 +14,7 @@ from pydantic_ai.models.batch import Batch, EncodedBatchRequest
 from stageline_sdk.ai._backend.batches.faults import NOTHING_WAS_SUBMITTED, told_in_our_words
 from stageline_sdk.ai._backend.batches.wire import (
     BATCH_ADAPTER,
+    FindableBatches,
     batch_settings,
     batches_of,
     chunked,
@@ -116,13 +118,14 @@ class BatchDesk:
                 made.append(await self.provider.create(_marked(chunk, key), key))
             return made[0].id
 
-        async def look_up(key: str) -> str | None:
-            return await self._look_up(key, chunk)
-
+        provider = self.provider
+        look_up = (
+            partial(self._look_up, provider, len(chunk)) if isinstance(provider, FindableBatches) else None
+        )
         reference = await self._host.stage.submit_once(
             name,
             submit,
-            look_up if self.provider.can_look_up else None,
+            look_up,
             refusals=NOTHING_WAS_SUBMITTED,
         )
         key = next(each.key for each in self._host.stage.submissions if each.reference == reference)
@@ -145,15 +148,15 @@ class BatchDesk:
             return part.model_copy(update={"candidates": tuple(found)})
         return part.model_copy(update={"batch": found[0]})
 
-    async def _look_up(self, key: str, chunk: Sequence[EncodedBatchRequest]) -> str | None:
+    async def _look_up(self, provider: FindableBatches, count: int, key: str) -> str | None:
         """Ask the provider whether it has a batch; where it has none, ask again: what was sent may still be on its way."""
         taken = frozenset(each.reference for each in self._host.stage.submissions)
         since = earliest_start(self._host.stage.run_id)
         with self._told(f"cannot ask whether batch {key} was taken"):
-            found = await self.provider.look_up(key, len(chunk), since, taken)
+            found = await provider.look_up(key, count, since, taken)
             if found is None and self._terms.look_again_after:
                 await asyncio.sleep(self._terms.look_again_after.total_seconds())
-                found = await self.provider.look_up(key, len(chunk), since, taken)
+                found = await provider.look_up(key, count, since, taken)
             return found
 
 

@@ -13,7 +13,7 @@ from pydantic_ai.models.batch import Batch, BatchResult, EncodedBatchRequest
 from pydantic_ai.models.google import GoogleModel
 from pydantic_core import to_json
 
-from stageline_sdk.ai._backend.batches.wire import ProviderBatches, WholeBatchError
+from stageline_sdk.ai._backend.batches.wire import FindableBatches, WholeBatchError
 from stageline_sdk.ai.batches.errors import LookUpUnfinishedError
 from stageline_sdk.ai.batches.items import FailureReason
 
@@ -21,10 +21,8 @@ LOOKED_THROUGH_MAX = 20_000
 _PAGE_SIZE = 100
 
 
-class Batches(ProviderBatches):
+class Batches(FindableBatches):
     """Batches of a model of the Gemini API."""
-
-    can_look_up = True
 
     @property
     def _client(self) -> Client:

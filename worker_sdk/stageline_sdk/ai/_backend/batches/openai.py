@@ -9,7 +9,7 @@ from pydantic_ai.models.batch import Batch, BatchResult, EncodedBatchRequest
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_core import to_json
 
-from stageline_sdk.ai._backend.batches.wire import ProviderBatches
+from stageline_sdk.ai._backend.batches.wire import FindableBatches
 from stageline_sdk.ai.batches.errors import LookUpUnfinishedError
 from stageline_sdk.ai.batches.items import FailureReason
 
@@ -19,10 +19,8 @@ _PAGE_SIZE = 100
 _SERVER_FAULT = 500
 
 
-class Batches(ProviderBatches):
+class Batches(FindableBatches):
     """Batches of a model of OpenAI's Responses interface."""
-
-    can_look_up = True
 
     @property
     def _client(self) -> AsyncOpenAI:

@@ -1,6 +1,7 @@
 """A model's batches at its provider, through pydantic-ai."""
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -44,10 +45,7 @@ class ProviderBatches:
 
     Attributes:
         model: The model.
-        can_look_up: Whether the provider can be asked if it has a batch.
     """
-
-    can_look_up = False
 
     def __init__(self, model: Model) -> None:
         """Take a model of pydantic-ai that has batches."""
@@ -56,22 +54,6 @@ class ProviderBatches:
     async def create(self, requests: Sequence[EncodedBatchRequest], key: str) -> Batch:
         """Submit requests as one batch, known to the provider by a key where that is possible. Never tried twice."""
         return await self.model.batch_create(requests)
-
-    async def look_up(
-        self, key: str, request_count: int, since: datetime | None, taken: frozenset[str]
-    ) -> str | None:
-        """Return a reference to the batch that was submitted under a key; None where there surely is none.
-
-        Args:
-            key: What `create` was given.
-            request_count: How many requests would be submitted now.
-            since: A moment before which it cannot have been submitted.
-            taken: Ids of batches that are known to be others.
-
-        Raises:
-            LookUpUnfinishedError: The provider has more batches than are looked through.
-        """
-        raise NotImplementedError
 
     async def owns(self, batch: Batch, mark: str) -> bool:
         """Whether an ended batch holds requests whose ids start with a mark."""
@@ -110,6 +92,26 @@ class ProviderBatches:
             created_at=created_at or datetime.now(UTC),
             request_count=request_count,
         )
+
+
+class FindableBatches(ProviderBatches, ABC):
+    """Batches that the provider can be asked for, after a crash left it open whether it has them."""
+
+    @abstractmethod
+    async def look_up(
+        self, key: str, request_count: int, since: datetime | None, taken: frozenset[str]
+    ) -> str | None:
+        """Return a reference to the batch that was submitted under a key; None where there surely is none.
+
+        Args:
+            key: What `create` was given.
+            request_count: How many requests would be submitted now.
+            since: A moment before which it cannot have been submitted.
+            taken: Ids of batches that are known to be others.
+
+        Raises:
+            LookUpUnfinishedError: The provider has more batches than are looked through.
+        """
 
 
 def batches_of(model: Model) -> ProviderBatches:
