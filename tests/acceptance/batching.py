@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,10 @@ async def _before_the_reply_is_read(response: Any) -> None:
 
 
 def _connect(model: AiModel) -> Model:
-    hooks = {"request": [_before_the_call], "response": [_before_the_reply_is_read]}
+    hooks: dict[str, list[Callable[..., Any]]] = {
+        "request": [_before_the_call],
+        "response": [_before_the_reply_is_read],
+    }
     client = AsyncOpenAI(http_client=httpx2.AsyncClient(event_hooks=hooks))
     return OpenAIResponsesModel(model.model_id, provider=OpenAIProvider(openai_client=client))
 
