@@ -33,7 +33,7 @@ _log = logging.getLogger("stageline.worker")
 class SessionPort(Protocol):
     """What a job host needs of the session. Its methods may be called from any thread."""
 
-    def post(self, message: Message) -> None:
+    def post(self, *messages: Message) -> None:
         """Tell the session something; returns at once."""
 
     def fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Future[Mapping[str, bytes]]:
@@ -69,6 +69,7 @@ class JobHost:
         )
         self._cancels: dict[bytes, CancelSource] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._finished: list[Finished] = []
         self._session: SessionPort | None = None
 
     def attach(self, session: SessionPort) -> None:
@@ -97,10 +98,12 @@ class JobHost:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._post_finished()
 
     def _start_all(self, jobs: list[tuple[job_pb2.JobOffer, CancelSource]]) -> None:
+        loop = asyncio.get_running_loop()
         for offer, cancel in jobs:
-            task = asyncio.get_running_loop().create_task(self._run(offer, cancel))
+            task = loop.create_task(self._run(offer, cancel))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -127,7 +130,18 @@ class JobHost:
             report = report_of(offer.lease_token, outcome, active_time=active_time)
             if report is not None and payload_size(report) > OFFLOAD_ABOVE_BYTES:
                 report = await _offloaded(report, session)
-            session.post(Finished(offer.lease_token, report))
+            self._finish(Finished(offer.lease_token, report))
+
+    def _finish(self, finished: Finished) -> None:
+        """Tell the session of all jobs together that end in one turn of the loop: each word to it wakes its thread."""
+        self._finished.append(finished)
+        if len(self._finished) == 1:
+            asyncio.get_running_loop().call_soon(self._post_finished)
+
+    def _post_finished(self) -> None:
+        finished, self._finished = self._finished, []
+        if self._session is not None:
+            self._session.post(*finished)
 
     async def _outcome(
         self, offer: job_pb2.JobOffer, sink: SessionSink, cancel: CancelSource, session: SessionPort

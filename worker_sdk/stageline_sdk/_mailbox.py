@@ -24,12 +24,12 @@ class Mailbox(Generic[T]):
         self._lock = threading.Lock()
         self._messages: list[T] = []
 
-    def post(self, message: T) -> None:
-        """Send a message. Returns at once; when the loop has ended, the message is lost."""
+    def post(self, *messages: T) -> None:
+        """Send messages. Returns at once; when the loop has ended, they are lost."""
         with self._lock:
-            self._messages.append(message)
-            is_first = len(self._messages) == 1
-        if is_first:
+            is_first = not self._messages
+            self._messages += messages
+        if is_first and messages:
             with suppress(RuntimeError):  # The loop is closed.
                 self._loop.call_soon_threadsafe(self._flush)
 

@@ -12,14 +12,18 @@ from stageline_sdk._submission_wire import submission_of
 
 def refers(offer: job_pb2.JobOffer) -> bool:
     """Whether the input or the state is stored apart."""
-    return "reference" in (offer.run_input.WhichOneof("body"), offer.suspended_state.WhichOneof("body"))
+    has_input = offer.HasField("run_input") and offer.run_input.WhichOneof("body") == "reference"
+    return has_input or (
+        offer.HasField("suspended_state") and offer.suspended_state.WhichOneof("body") == "reference"
+    )
 
 
 def missing_inputs(offer: job_pb2.JobOffer, *, accepts_any_input: bool) -> list[str]:
     """Return the stages whose outputs the input is made of and which did not come with the offer."""
     if accepts_any_input or offer.kind == job_pb2.JOB_KIND_CHECK:
         return []
-    return [stage_id for stage_id in offer.input_stage_ids if stage_id not in _inline(offer.outputs)]
+    inline = _inline(offer.outputs)
+    return [stage_id for stage_id in offer.input_stage_ids if stage_id not in inline]
 
 
 def job_of(
@@ -56,6 +60,8 @@ def job_of(
 
 
 def _state(offer: job_pb2.JobOffer, *, is_check: bool) -> bytes | None:
+    if not offer.HasField("suspended_state"):
+        return b"{}" if is_check else None
     text = offer.suspended_state.json
     return text or (b"{}" if is_check else None)
 

@@ -86,9 +86,9 @@ class OneShot:
         self._lease_seconds = 60.0
         host.attach(self)
 
-    def post(self, message: Message) -> None:
-        """Take a message of a job; from any thread."""
-        self._mailbox.post(message)
+    def post(self, *messages: Message) -> None:
+        """Take messages of jobs; from any thread."""
+        self._mailbox.post(*messages)
 
     def fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Future[Mapping[str, bytes]]:
         """Fetch outputs of earlier stages; from any thread but this one's."""

@@ -83,9 +83,9 @@ class Session:
 
     # From any thread
 
-    def post(self, message: Message) -> None:
-        """Take a message of a job; from any thread."""
-        self._mailbox.post(message)
+    def post(self, *messages: Message) -> None:
+        """Take messages of jobs; from any thread."""
+        self._mailbox.post(*messages)
 
     def fetch(self, lease_token: bytes, stage_ids: Sequence[str]) -> Future[Mapping[str, bytes]]:
         """Fetch outputs of earlier stages; from any thread but the session's own."""

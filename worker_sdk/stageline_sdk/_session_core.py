@@ -149,8 +149,8 @@ class SessionCore:
 
     def log(self, lease_token: bytes, entry: run_pb2.LogEntry, now: float) -> None:
         """Take a log line of a job. Those beyond the server's rate are dropped and counted."""
-        job, terms = self.jobs.get(lease_token), self.jobs.terms
-        if job is None or terms is None or not job.is_working:
+        job, terms = self.jobs.hear(lease_token), self.jobs.terms
+        if job is None or terms is None:
             return
         if self._rate is not None and self._rate.take(now) and not self._is_log_buffer_full():
             job.logs.add(fitted(entry, terms))
@@ -161,14 +161,14 @@ class SessionCore:
 
     def progress(self, lease_token: bytes, progress: run_pb2.StageProgress) -> None:
         """Take the progress of a job, in place of one that is not sent yet."""
-        job = self.jobs.get(lease_token)
-        if job is not None and job.is_working:
+        job = self.jobs.hear(lease_token)
+        if job is not None:
             job.progress = progress
 
     def annotate(self, lease_token: bytes, entry: annotation_pb2.AnnotationEntry) -> None:
         """Take an annotation of a job, and keep it until the server has it."""
-        job = self.jobs.get(lease_token)
-        if job is not None and job.is_working:
+        job = self.jobs.hear(lease_token)
+        if job is not None:
             job.annotations.add(entry)
 
     def record_usage(self, lease_token: bytes, record: usage_pb2.UsageRecord) -> None:
@@ -294,7 +294,7 @@ class SessionCore:
             case "error":
                 return self._items.refused_item(item.error)
             case "record_acknowledgement":
-                for job in self.jobs:
+                for job in self.jobs.speaking:
                     job.annotations.acknowledge(item.record_acknowledgement.annotation_ids)
                 self.jobs.usage.acknowledge(item.record_acknowledgement.usage_ids)
             case "drain":
@@ -319,4 +319,4 @@ class SessionCore:
         return 0 if self.is_draining else max(0, self.jobs.slots - self.jobs.busy_slots)
 
     def _is_log_buffer_full(self) -> bool:
-        return sum(len(job.logs) for job in self.jobs) >= BUFFERED_ENTRIES_MAX
+        return sum(len(job.logs) for job in self.jobs.speaking) >= BUFFERED_ENTRIES_MAX

@@ -84,6 +84,7 @@ class JobTable:
         self.directives_done: deque[worker_pb2.DirectiveDone] = deque()
         self.usage = UsageOutbox()
         self._jobs: dict[bytes, HeldJob] = {}
+        self._speaking: dict[bytes, HeldJob] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -94,6 +95,19 @@ class JobTable:
     def get(self, lease_token: bytes) -> HeldJob | None:
         """Return a job; None for a lease that is not held."""
         return self._jobs.get(lease_token)
+
+    @property
+    def speaking(self) -> list[HeldJob]:
+        """The jobs that have said something before their end; each frame is made by looking through these alone."""
+        return list(self._speaking.values())
+
+    def hear(self, lease_token: bytes) -> HeldJob | None:
+        """Return a job that has something to say; None for one that is not worked on any more."""
+        job = self._jobs.get(lease_token)
+        if job is None or not job.is_working:
+            return None
+        self._speaking[lease_token] = job
+        return job
 
     def begin(self, lease_token: bytes, title: str) -> None:
         """Take a job whose local work begins."""
@@ -122,6 +136,7 @@ class JobTable:
     def forget(self, job: HeldJob) -> None:
         """Nothing is owed for this job any more."""
         job.report = None
+        self._speaking.pop(job.lease_token, None)
         if self._jobs.pop(job.lease_token, None) is not None and job.is_working:
             self.end_work(job)
 

@@ -97,7 +97,7 @@ class WorkerStream:
             return float("inf")
         times = [self._heartbeat_at(self.terms)]
         times += [at for at in (self._acknowledge_at, self._logs_at) if at is not None]
-        times += [job.progress_at for job in self._jobs if job.progress is not None]
+        times += [job.progress_at for job in self._jobs.speaking if job.progress is not None]
         return min(times)
 
     def _pack_control(self, packer: FramePacker, free_slots: int, drain: session_pb2.Drain | None) -> None:
@@ -125,7 +125,7 @@ class WorkerStream:
             ready.popleft()
 
     def _pack_annotations(self, packer: FramePacker) -> None:
-        for job in self._jobs:
+        for job in self._jobs.speaking:
             if job.annotations and job.is_held and not job.awaits_verdict:
                 self._pack_annotations_of(job, packer)
 
@@ -144,7 +144,7 @@ class WorkerStream:
             usage.sent()
 
     def _pack_progress(self, packer: FramePacker, terms: Terms, now: float) -> None:
-        for job in self._jobs:
+        for job in self._jobs.speaking:
             if job.progress is None or job.progress_at > now:
                 continue
             item = worker_pb2.Progress(lease_token=job.lease_token, progress=job.progress)
@@ -154,7 +154,7 @@ class WorkerStream:
             job.progress_at = now + terms.progress_interval.total_seconds()
 
     def _pack_logs(self, packer: FramePacker) -> None:
-        for job in self._jobs:
+        for job in self._jobs.speaking:
             if job.logs and job.report is None and not self._pack_logs_of(job, packer):
                 return  # The rest goes with the next frame.
         self._logs_at = None

@@ -16,10 +16,13 @@ class CancelSignal:
         In a `def`: `if ctx.cancelled.wait(timedelta(seconds=1)): return ...`, a pause that ends early.
     """
 
-    __slots__ = ("_callbacks", "_event", "_lock", "_reason")
+    __slots__ = ("_callbacks", "_event", "_is_set", "_lock", "_reason")
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._is_set = False
+        self._event: threading.Event | None = (
+            None  # made for the first thread that waits: most jobs have none
+        )
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], object]] = []
         self._reason = ""
@@ -31,7 +34,7 @@ class CancelSignal:
 
     def is_set(self) -> bool:
         """Whether the work is no longer wanted."""
-        return self._event.is_set()
+        return self._is_set
 
     def wait(self, timeout: timedelta | None = None) -> bool:
         """Block this thread until it is set, and return whether it is. Not for `async def`: it would block the loop.
@@ -39,7 +42,11 @@ class CancelSignal:
         Args:
             timeout: How long to wait at most. None, the default, waits without limit.
         """
-        return self._event.wait(None if timeout is None else timeout.total_seconds())
+        with self._lock:
+            if self._is_set:
+                return True
+            self._event = event = self._event or threading.Event()
+        return event.wait(None if timeout is None else timeout.total_seconds())
 
     def raise_if_set(self) -> None:
         """Raise if the work is no longer wanted.
@@ -58,7 +65,7 @@ class CancelSignal:
             A function that ends the subscription.
         """
         with self._lock:
-            if not self._event.is_set():
+            if not self._is_set:
                 self._callbacks.append(callback)
                 return lambda: self._unsubscribe(callback)
         callback()
@@ -90,10 +97,12 @@ class CancelSource(CancelSignal):
     def cancel(self, reason: str = "") -> None:
         """Set the signal; only the first call has an effect. May be called from any thread."""
         with self._lock:
-            if self._event.is_set():
+            if self._is_set:
                 return
             self._reason = reason
-            self._event.set()
+            self._is_set = True
             callbacks, self._callbacks = self._callbacks, []
+            if self._event is not None:
+                self._event.set()
         for callback in callbacks:
             callback()

@@ -1,5 +1,6 @@
 """`stageline worker`: run stages."""
 
+import gc
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from stageline_sdk import ApiError, DefinitionError
 
 if TYPE_CHECKING:
     from stageline_sdk import Worker
+
+GARBAGE_THRESHOLD = 10_000
+"""New objects after which garbage is looked for: a worker with many short jobs makes few that are garbage so soon."""
 
 
 @click.command()
@@ -108,6 +112,8 @@ def worker(  # noqa: PLR0913, PLR0917 - one parameter for each option
         plan = " -> ".join(_group_text([stage.id for stage in group]) for group in workflow.groups)
         click.echo(f"{workflow.name}: {plan}", err=True)
     click.echo(f"Worker {made.name!r}, {made.concurrency} jobs at once. Ctrl-C to stop.", err=True)
+    gc.freeze()  # what was imported lives as long as the process, and need not be searched for garbage
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         made.run_forever(address)
     except ApiError as error:
