@@ -32,6 +32,9 @@ LAZY_COMMANDS = {
         "stageline_cli.commands.conformance:conformance",
         "Hold a worker in any language to the worker protocol.",
     ),
+    "models": LazyCommand(
+        "stageline_cli.commands.models:models", "List the AI models that workers can call."
+    ),
     "token": LazyCommand(
         "stageline_cli.commands.token:token",
         "Make, list and revoke the tokens by which callers show who they are.",

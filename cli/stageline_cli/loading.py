@@ -1,4 +1,4 @@
-"""Finding the worker that `module:attribute` names."""
+"""Finding the worker, or the models, that `module:attribute` names."""
 
 import importlib
 import sys
@@ -12,6 +12,7 @@ from stageline_sdk import BuiltWorkflow, StagelineError, Workflow
 
 if TYPE_CHECKING:
     from stageline_sdk import Worker
+    from stageline_sdk.ai import ModelRegistry
 
 ATTRIBUTE_DEFAULT = "worker"
 
@@ -27,12 +28,50 @@ def load_worker(target: str) -> "Worker":
     """
     from stageline_sdk import Worker
 
+    found = _found(target, ATTRIBUTE_DEFAULT, "worker")
+    if isinstance(found, Worker):
+        return found
+    if isinstance(found, BuiltWorkflow | Workflow):
+        attribute = target.partition(":")[2] or ATTRIBUTE_DEFAULT
+        built = attribute if isinstance(found, BuiltWorkflow) else f"{attribute}.build()"
+        raise CommandError(
+            f"{target} is a workflow, not a worker; add to the module: worker = Worker({built})",
+            ExitCode.USAGE,
+        )
+    raise CommandError(f"{target} is no stageline_sdk.Worker but a {type(found).__name__}", ExitCode.USAGE)
+
+
+def load_models(target: str) -> "ModelRegistry":
+    """Imports a module as `load_worker` does, and returns the model registry in it, or that of a worker.
+
+    Args:
+        target: `module:attribute`; without an attribute, `worker` is meant.
+
+    Raises:
+        CommandError: As for `load_worker`.
+    """
+    from stageline_sdk import Worker
+    from stageline_sdk.ai import ModelRegistry
+
+    found = _found(target, ATTRIBUTE_DEFAULT, "models list")
+    if isinstance(found, Worker):
+        return found.models or ModelRegistry()
+    if isinstance(found, ModelRegistry):
+        return found
+    raise CommandError(
+        f"{target} is neither a stageline_sdk.ai.ModelRegistry nor a Worker but a {type(found).__name__}",
+        ExitCode.USAGE,
+    )
+
+
+def _found(target: str, default: str, command: str) -> object:
+    """Returns what `module:attribute` names."""
     module_name, _, attribute = target.partition(":")
-    attribute = attribute or ATTRIBUTE_DEFAULT
+    attribute = attribute or default
     if module_name.endswith(".py") or "/" in module_name:
         suggestion = module_name.removesuffix(".py").strip("./").replace("/", ".")
         raise CommandError(
-            f"name the module, not its file: stageline worker {suggestion}:{attribute}", ExitCode.USAGE
+            f"name the module, not its file: stageline {command} {suggestion}:{attribute}", ExitCode.USAGE
         )
     folder = str(Path.cwd())
     if folder not in sys.path:
@@ -45,15 +84,7 @@ def load_worker(target: str) -> "Worker":
                 f"module {module_name!r} has no {attribute!r}{_workers_in(module)}", ExitCode.USAGE
             )
         found = getattr(found, part)
-    if isinstance(found, Worker):
-        return found
-    if isinstance(found, BuiltWorkflow | Workflow):
-        built = attribute if isinstance(found, BuiltWorkflow) else f"{attribute}.build()"
-        raise CommandError(
-            f"{target} is a workflow, not a worker; add to the module: worker = Worker({built})",
-            ExitCode.USAGE,
-        )
-    raise CommandError(f"{target} is no stageline_sdk.Worker but a {type(found).__name__}", ExitCode.USAGE)
+    return found
 
 
 def _import(module_name: str, folder: str) -> object:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stageline_sdk._portal import LoopThread
@@ -29,6 +30,7 @@ class AiRuntime:
         self.portal = LoopThread("stageline-ai")
         self._lock = threading.Lock()
         self._clients: dict[asyncio.AbstractEventLoop, LoopClients] = {}
+        self._stop_updates: Callable[[], None] | None = None
 
     async def load(self) -> None:
         """Load the libraries for AI calls, with the first one. It takes seconds, in which the loop goes on.
@@ -38,6 +40,10 @@ class AiRuntime:
         """
         if _BACKEND not in sys.modules:
             await asyncio.to_thread(_load_backend)
+        if self.registry.prices_url and self._stop_updates is None:
+            from stageline_sdk.ai._backend.price_list import keep_up_to_date  # noqa: PLC0415 - heavy
+
+            self._stop_updates = keep_up_to_date(self.registry.prices_url)
 
     async def clients(self) -> "LoopClients":
         """Return the clients of the running loop. To be called once the libraries are loaded."""
@@ -54,6 +60,8 @@ class AiRuntime:
 
     async def close(self) -> None:
         """Close the clients of the running loop and of the portal. Those of other loops end with them."""
+        if self._stop_updates is not None:
+            self._stop_updates()
         if self._clients:  # Most workers call no model, and some end without a loop.
             await self._close_running()
         if self.portal.is_running:

@@ -4,10 +4,15 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from stageline_sdk.ai.errors import MissingKeyError, UnknownModelError
-from stageline_sdk.ai.models import PROVIDERS, AiModel, Resolver
+from stageline_sdk.ai.errors import MissingExtraError, MissingKeyError, UnknownModelError
+from stageline_sdk.ai.models import PROVIDERS, AiModel, ModelPrices, Resolver
 from stageline_sdk.errors import DefinitionError
 from stageline_sdk.presets import AI_MODEL_DEFAULT
+
+PRICES_URL = (
+    "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json"
+)
+"""Where the project of the list of prices keeps it up to date."""
 
 _NEAR_MAX = 3
 
@@ -42,6 +47,7 @@ class ModelRegistry:
     Attributes:
         default: The key that a call without a model means, where the stage's config names none either.
         resolvers: Providers of your own, by name.
+        prices_url: Where the list of prices is fetched from; empty for nowhere.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class ModelRegistry:
         api_keys: Mapping[str, str] | None = None,
         default: str = AI_MODEL_DEFAULT,
         with_default_models: bool = True,
+        prices_url: str = "",
     ) -> None:
         """Make a registry.
 
@@ -64,12 +71,15 @@ class ModelRegistry:
             api_keys: API keys, by provider; goes before the environment's `OPENAI_API_KEY` and its like.
             default: The key that a call without a model means, where the stage's config names none either.
             with_default_models: Whether it also has `DEFAULT_MODELS`.
+            prices_url: Where to fetch the list of prices from, in the background, with a worker's first AI call and every
+                hour; `PRICES_URL` is where its project keeps it. Default: nothing is fetched, and the installed list counts.
 
         Raises:
             DefinitionError: Two models share a key, or a model's provider is not known and has no resolver.
         """
         self.resolvers: Mapping[str, Resolver] = dict(resolvers or {})
         self.default = default
+        self.prices_url = prices_url
         self._base_urls = dict(base_urls or {})
         self._api_keys = dict(api_keys or {})
         own: dict[str, AiModel] = {}
@@ -105,6 +115,27 @@ class ModelRegistry:
             key=key,
             near=near,
         )
+
+    def prices(self, key: str) -> ModelPrices | None:
+        """Return what a model costs: the registered prices, else those of the list for requests of usual length.
+
+        Returns:
+            None where the list does not have it.
+
+        Raises:
+            UnknownModelError: The registry does not have it.
+            MissingExtraError: The list is not installed.
+        """
+        model = self.get(key)
+        if model.prices is not None:
+            return model.prices
+        try:
+            from stageline_sdk.ai._backend.price_list import listed_prices  # noqa: PLC0415 - heavy
+        except ImportError as error:
+            raise MissingExtraError(
+                "the list of prices is not installed: pip install 'stageline[ai]'", extra="ai"
+            ) from error
+        return listed_prices(model.provider, model.model_id)
 
     def __iter__(self) -> Iterator[AiModel]:
         return iter(self._models.values())
