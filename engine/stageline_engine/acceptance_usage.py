@@ -40,6 +40,8 @@ def ai_call_violations(call: AiCall) -> Iterator[FieldViolation]:
         count: int | None = getattr(call, name)
         if count is not None and not 0 <= count <= limits.TOKENS_PER_CALL_MAX:
             yield FieldViolation(name, f"must be 0 to {limits.TOKENS_PER_CALL_MAX}, but is {count}")
+    if call.is_open and (call.cost is not None or any(getattr(call, name) is not None for name in _COUNTS)):
+        yield FieldViolation("open", "must be false of a record that tells tokens or cost")
     yield from _cost_violations(call)
     yield from _metadata_violations(call.metadata)
 

@@ -322,6 +322,7 @@ class AiCallBooked(Struct, frozen=True):
     """An AI call was booked to the run, whatever state it is in: what was spent is spent."""
 
     call: AiCallRow
+    closes: bool = False
 
 
 class SubmissionChanged(Struct, frozen=True):

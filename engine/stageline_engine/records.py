@@ -195,5 +195,6 @@ class ChangeSet:
     payload_uses: list[PayloadUse] = field(default_factory=list)
     artifacts_superseded: list[ArtifactsSuperseded] = field(default_factory=list)
     ai_calls: list[AiCallRow] = field(default_factory=list)
+    ai_calls_closed: list[AiCallRow] = field(default_factory=list)
     lost_leases: list[LostLease] = field(default_factory=list)
     submissions: list[SubmissionRow] = field(default_factory=list)

@@ -158,8 +158,8 @@ class Workspace:
             case events.AnnotationAdded(annotation=annotation):
                 record = AnnotationRecord(after.existing_run().id, annotation, self.now)
                 self._changes.annotations.append(record)
-            case events.AiCallBooked(call=call):
-                self._changes.ai_calls.append(call)
+            case events.AiCallBooked(call=call, closes=closes):
+                self.book(call, closes=closes)
             case events.SubmissionChanged(submission=submission):
                 self._changes.submissions.append(submission)
             case events.StageRequeued():
@@ -226,9 +226,16 @@ class Workspace:
             lost = LostLease(job.run_id, job.stage_number, job.lease_token)
             self._changes.lost_leases.append(lost)
 
-    def book(self, call: AiCallRow) -> None:
-        """Has an AI call booked that is no run's."""
-        self._changes.ai_calls.append(call)
+    def book(self, call: AiCallRow, *, closes: bool = False) -> None:
+        """Has an AI call booked, in the place of its open record if there is one, which may be of this very batch."""
+        if not closes:
+            self._changes.ai_calls.append(call)
+            return
+        ids = [(each.namespace, each.call.id) for each in self._changes.ai_calls]
+        if (call.namespace, call.call.id) in ids:
+            self._changes.ai_calls[ids.index((call.namespace, call.call.id))] = call
+        else:
+            self._changes.ai_calls_closed.append(call)
 
     def use_token(self, token: ResumeToken) -> None:
         """Has a resume token marked as used with the work that it allowed."""

@@ -1,6 +1,6 @@
 """AI calls of a worker, from their making until the server has them. They outlive their jobs: what was spent was spent."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from stageline.v1 import report_pb2, usage_pb2, worker_pb2
@@ -16,15 +16,23 @@ class UsageOutbox:
     def __init__(self) -> None:
         self._kept: dict[str, worker_pb2.UsageItem] = {}
         self._unsent: deque[str] = deque()
+        # Acknowledgements that will come of open records, which others of their ids have replaced here since.
+        self._outdated: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def add(self, lease_token: bytes, record: usage_pb2.UsageRecord) -> None:
-        """Take one that was just made; of an id that waits already the first counts."""
-        if record.usage_id not in self._kept:
-            self._kept[record.usage_id] = worker_pb2.UsageItem(lease_token=lease_token, record=record)
-            self._unsent.append(record.usage_id)
+        """Take one that was just made. Of an id that waits already the first counts, bar an open one: it is replaced."""
+        known = self._kept.get(record.usage_id)
+        if known is not None and (record.open or not known.record.open):
+            return
+        self._kept[record.usage_id] = worker_pb2.UsageItem(lease_token=lease_token, record=record)
+        if known is not None and record.usage_id in self._unsent:
+            return
+        if known is not None:
+            self._outdated[record.usage_id] += 1
+        self._unsent.append(record.usage_id)
 
     def next_item(self) -> worker_pb2.WorkerItem | None:
         """Return the next one to send; None when all are sent. It stays the next one until `sent` is called."""
@@ -39,7 +47,11 @@ class UsageOutbox:
     def acknowledge(self, usage_ids: Iterable[str]) -> None:
         """The server has these, or will never take them."""
         for usage_id in usage_ids:
-            self._kept.pop(usage_id, None)
+            if self._outdated[usage_id]:
+                self._outdated[usage_id] -= 1
+            else:
+                del self._outdated[usage_id]
+                self._kept.pop(usage_id, None)
 
     def ride_in(self, report: report_pb2.Report) -> None:
         """Put into a report what the server may not have of its job, as far as there is room: booked with the outcome."""
@@ -59,10 +71,12 @@ class UsageOutbox:
     def begin_stream(self) -> None:
         """What a broken stream carried may be lost: send it again."""
         self._unsent = deque(self._kept)
+        self._outdated.clear()
 
     def clear(self) -> int:
         """Give up on all, and return how many: the server keeps no ledger."""
         count = len(self._kept)
         self._kept.clear()
         self._unsent.clear()
+        self._outdated.clear()
         return count

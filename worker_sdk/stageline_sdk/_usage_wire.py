@@ -44,6 +44,7 @@ def usage_message(record: UsageRecord) -> usage_pb2.UsageRecord:
         metadata=metadata if len(metadata) <= METADATA_BYTES_MAX else b"",
         batch_id=_cut(record.batch_id, _NAME_LENGTH_MAX),
         error_message=_cut(record.error, _ERROR_LENGTH_MAX),
+        open=record.is_open,
     )
     if record.cost_usd is not None:
         message.cost_usd = format(record.cost_usd, "f")

@@ -82,7 +82,7 @@ class StageEnvironment:
         logs: The lines that stages logged, in order.
         progress: Their progress updates, in order.
         annotations: Their annotations, in order.
-        usage: The records of their AI calls, in order.
+        usage: The records of their AI calls, in the order in which these ended.
         artifacts: What stages keep with the run, by key; put here what they are to find.
         submissions: What stages submitted with `ctx.submit_once`, by key. A further `run` is told of them, as the next
             attempt is: a `submit` that raised tests what your stage does after a crash.
@@ -290,7 +290,9 @@ class _CollectingSink:
         self._environment.annotations.append(annotation)
 
     def record_usage(self, record: UsageRecord) -> None:
-        self._environment.usage.append(record)
+        usage = self._environment.usage
+        usage[:] = [each for each in usage if not (each.is_open and each.id == record.id)]
+        usage.append(record)
 
     def fetch_output(self, stage_id: str) -> bytes:
         return self._environment.outputs[stage_id]

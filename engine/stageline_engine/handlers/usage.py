@@ -4,6 +4,7 @@ Whoever books a call to a run holds the run's lock, so that the run's totals are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from uuid import UUID
 
 from stageline_engine.acceptance_usage import ai_call_violations
@@ -36,10 +37,10 @@ def _record(batch: Batch, command: RecordAiCall, fresh: "FreshAiCalls") -> AiCal
     row = _row(batch, command)
     if isinstance(row, Rejection):
         return row
-    new = fresh.take(command.namespace, command.call.id)
-    if new:
-        _book(batch, row)
-    return AiCallRecorded(replayed=not new)
+    news = fresh.take(command.namespace, command.call)
+    if news is not None:
+        _book(batch, row, closes=news is News.CLOSES)
+    return AiCallRecorded(replayed=news is None)
 
 
 def _row(batch: Batch, command: RecordAiCall) -> AiCallRow | Rejection:
@@ -59,11 +60,11 @@ def _row(batch: Batch, command: RecordAiCall) -> AiCallRow | Rejection:
     return row or _stage_not_found(view, str(command.stage_number))
 
 
-def _book(batch: Batch, row: AiCallRow) -> None:
+def _book(batch: Batch, row: AiCallRow, *, closes: bool) -> None:
     if row.run_id is None:
-        batch.space.book(row)
+        batch.space.book(row, closes=closes)
     else:
-        batch.space.apply_all(row.run_id, [AiCallBooked(row)])
+        batch.space.apply_all(row.run_id, [AiCallBooked(row, closes)])
 
 
 def _stage_not_found(view: RunView, stage_id: str) -> Rejection:
@@ -93,18 +94,26 @@ def book_reported(
         row = leased_call(view, command.stage_number, command.lease_token, call, batch.space.now)
         if row is None or any(ai_call_violations(call)):
             continue
-        if fresh.take(command.namespace, call.id):
-            _book(batch, row)
+        news = fresh.take(command.namespace, call)
+        if news is not None:
+            _book(batch, row, closes=news is News.CLOSES)
         booked.append(call.id)
     return tuple(booked)
 
 
-class FreshAiCalls:
-    """Tells AI calls that are new from those that are booked already; the first record of an id counts."""
+class News(Enum):
+    """What a record of a call is to the ledger."""
 
-    def __init__(self, known: set[tuple[str, UUID]]) -> None:
-        """Takes what is stored already; see ``find``."""
-        self._known = known
+    FIRST = "the first of its id"
+    CLOSES = "the first that tells how an open call ended"
+
+
+class FreshAiCalls:
+    """Tells AI calls that are new from those that are booked already; the first record of an id that is not open counts."""
+
+    def __init__(self, known: Mapping[tuple[str, UUID], bool]) -> None:
+        """Takes what is stored already, and whether it is open; see ``find``."""
+        self._known = dict(known)
 
     @classmethod
     async def find(cls, batch: Batch, told: Iterable[tuple[str, Sequence[AiCall]]]) -> "FreshAiCalls":
@@ -119,11 +128,12 @@ class FreshAiCalls:
             if calls:
                 wanted.setdefault(namespace, set()).update(call.id for call in calls)
         lookup: Mapping[str, set[UUID]] = wanted
-        return cls(set(await batch.work.known_ai_calls(lookup)) if wanted else set())
+        return cls(await batch.work.known_ai_calls(lookup) if wanted else {})
 
-    def take(self, namespace: str, id_: UUID) -> bool:
-        """Says whether a call is new, and knows it from then on."""
-        if (namespace, id_) in self._known:
-            return False
-        self._known.add((namespace, id_))
-        return True
+    def take(self, namespace: str, call: AiCall) -> News | None:
+        """Says what a record tells that is new, None for nothing, and knows it from then on."""
+        is_open = self._known.get((namespace, call.id))
+        if is_open is False or (is_open and call.is_open):
+            return None
+        self._known[namespace, call.id] = call.is_open
+        return News.FIRST if is_open is None else News.CLOSES

@@ -1,6 +1,7 @@
 """AI calls: what each cost, and whether that was wasted.
 
-A call is booked once, by the id that its maker gave it, and never changes. Whether it was wasted is not a fact of the call
+A call is booked once, by the id that its maker gave it, and never changes, bar one that was told when it began: the record
+of its end takes its place. Whether it was wasted is not a fact of the call
 but of what became of its attempt afterwards, so it is asked, and stored only when retention takes away
 what it is asked of (``docs/decisions/0011``).
 """
@@ -67,7 +68,7 @@ class AiCall:
     """One call of a model, as its maker tells it.
 
     Attributes:
-        id: Made by the maker; the first record of an id in a namespace counts.
+        id: Made by the maker; the first record of an id in a namespace counts, an open one until there is one that is not.
         topic: What it was for, as a dotted path.
         call_type: Its kind.
         model_key: The name by which the code asked for the model.
@@ -86,6 +87,7 @@ class AiCall:
         metadata: JSON text of an object, or empty.
         batch_id: The provider's id of the batch that it was part of; may be empty.
         error_message: What went wrong; empty for a success.
+        is_open: It has only begun, as far as is known: what it took is told later, or never.
     """
 
     id: UUID
@@ -107,6 +109,7 @@ class AiCall:
     metadata: str = ""
     batch_id: str = ""
     error_message: str = ""
+    is_open: bool = False
 
     @property
     def tokens(self) -> int:

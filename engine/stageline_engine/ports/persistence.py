@@ -239,8 +239,11 @@ class UnitOfWork(Protocol):
         """Returns those (run id, annotation id) that are stored already; lock the runs first."""
         ...
 
-    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Collection[tuple[str, UUID]]:
-        """Returns those (namespace, AI call id) that are stored already; lock the runs that they are booked to first."""
+    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Mapping[tuple[str, UUID], bool]:
+        """Returns those (namespace, AI call id) that are stored already, and whether each is open.
+
+        Lock the runs that they are booked to first.
+        """
         ...
 
     async def load_submissions(

@@ -71,6 +71,7 @@ def to_ai_call(record: usage_pb2.UsageRecord, policy: ContentPolicy) -> AiCall |
         metadata=metadata if isinstance(metadata, str) else "",
         batch_id=record.batch_id,
         error_message=record.error_message,
+        is_open=record.open,
     )
     faults = list(ai_call_violations(call))
     return _rejection(record, faults) if faults else call
@@ -82,7 +83,7 @@ def to_ai_calls(
     """Translates the records inside a report.
 
     Returns:
-        Those that can be booked, each id once; and what is wrong with the others: none of them costs the report.
+        Those that can be booked, each id once, by its first record that is not open; and what is wrong with the others: none of them costs the report.
     """
     good: dict[UUID, AiCall] = {}
     faults: list[error_pb2.ErrorDetail] = []
@@ -90,8 +91,8 @@ def to_ai_calls(
         call = to_ai_call(record, policy)
         if isinstance(call, Rejection):
             faults.append(error_detail(call))
-        else:
-            good.setdefault(call.id, call)
+        elif call.id not in good or good[call.id].is_open:
+            good[call.id] = call
     return tuple(good.values()), faults
 
 
@@ -180,6 +181,7 @@ def usage_message(booked: BookedCall, room: PayloadRoom) -> usage_pb2.UsageRecor
         generation=row.generation,
         attempt=row.attempt,
         wasted=booked.wasted,
+        open=call.is_open,
     )
     if call.cost_source is not None:
         message.cost_source = usage_pb2.CostSource.Value(f"COST_SOURCE_{call.cost_source}")

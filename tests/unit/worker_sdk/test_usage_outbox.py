@@ -99,3 +99,44 @@ def test_a_server_without_a_ledger_is_not_told_for_ever() -> None:
     not_served = refused(error_pb2.ERROR_REASON_METHOD_NOT_SERVED, method="usage")
     assert len(items.refused_item(not_served)) == 1
     assert (len(jobs.usage), items.refused_item(not_served)) == (0, [])
+
+
+def test_the_end_of_a_call_takes_the_place_of_its_beginning_that_was_not_sent_yet() -> None:
+    outbox, begun = UsageOutbox(), record(None, open=True)
+    outbox.add(b"lease", begun)
+    outbox.add(b"lease", record("9", usage_id=begun.usage_id))
+    item = outbox.next_item()
+    assert item is not None
+    assert item.usage.record.cost_usd == "9"
+    assert waiting(outbox) == [begun.usage_id]
+
+
+def test_an_acknowledgement_of_the_beginning_does_not_settle_the_end() -> None:
+    outbox, begun = UsageOutbox(), record(None, open=True)
+    outbox.add(b"lease", begun)
+    assert waiting(outbox) == [begun.usage_id]
+    outbox.add(b"lease", record("9", usage_id=begun.usage_id))
+    assert waiting(outbox) == [begun.usage_id], "the end is sent, too"
+    outbox.acknowledge([begun.usage_id])
+    assert len(outbox) == 1
+    outbox.acknowledge([begun.usage_id])
+    assert len(outbox) == 0
+
+
+def test_a_new_stream_carries_the_end_alone_and_one_acknowledgement_settles_it() -> None:
+    outbox, begun = UsageOutbox(), record(None, open=True)
+    outbox.add(b"lease", begun)
+    waiting(outbox)
+    outbox.add(b"lease", record("9", usage_id=begun.usage_id))
+    outbox.begin_stream()
+    assert waiting(outbox) == [begun.usage_id]
+    outbox.acknowledge([begun.usage_id])
+    assert len(outbox) == 0
+
+
+def test_a_beginning_that_is_told_after_its_end_is_no_news() -> None:
+    outbox, [call] = filled(1)
+    outbox.add(b"lease", record(None, usage_id=call.usage_id, open=True))
+    item = outbox.next_item()
+    assert item is not None
+    assert item.usage.record.cost_usd == "0.001"

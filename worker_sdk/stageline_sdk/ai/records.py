@@ -48,6 +48,8 @@ class UsageRecord:
         error: What went wrong; empty for a success.
         contents: What is kept of prompt and response. None leaves it to the server.
         id: Of records with one id the first counts. Default: a new one.
+        is_open: The call only begins: a second record of this id tells the rest, and counts. Should the worker be killed
+            meanwhile, this one stays, as a call of unknown cost. Such a record has neither tokens nor cost.
     """
 
     topic: str
@@ -70,6 +72,7 @@ class UsageRecord:
     error: str = ""
     contents: Contents | None = None
     id: str = field(default_factory=uuid7)
+    is_open: bool = False
 
     def __post_init__(self) -> None:
         """Check what the server would refuse, where the mistake was made.
@@ -87,6 +90,8 @@ class UsageRecord:
             if count is not None and count < 0:
                 raise ValueError(f"{name} must be 0 or more, got {count}")
         if self.cost_usd is not None:
+            if self.is_open:
+                raise ValueError("a call that is open has no cost yet")
             _check_cost(self.cost_usd)
         if str(uuid.UUID(self.id)) != self.id:
             raise ValueError(f"a record's id is a UUID in its usual form, got {self.id!r}")

@@ -47,6 +47,10 @@ def check(state: MemoryState, changes: ChangeSet, overlay: Mapping[JobKey, JobRo
         _expect((use.namespace, use.sha256) in state.stored_payloads, "a payload has been taken away")
     for row in changes.ai_calls:
         _expect((row.namespace, row.call.id) not in state.ai_calls, f"AI call {row.call.id} is booked")
+    for row in changes.ai_calls_closed:
+        stored_call = state.ai_calls.get((row.namespace, row.call.id))
+        is_open = stored_call is not None and stored_call.call.is_open
+        _expect(is_open, f"AI call {row.call.id} is open")
     for key in changes.keys:
         _expect((key.namespace, key.command, key.key) not in state.keys, f"key {key.key} exists")
 
@@ -126,7 +130,7 @@ def _supersede(state: MemoryState, gone: ArtifactsSuperseded) -> None:
 
 def _write_ledger(state: MemoryState, changes: ChangeSet) -> None:
     """Writes AI calls, the leases whose calls were for nothing, and what was submitted elsewhere."""
-    for row in changes.ai_calls:
+    for row in (*changes.ai_calls, *changes.ai_calls_closed):
         state.ai_calls[row.namespace, row.call.id] = row
     for lost in changes.lost_leases:
         state.lost_leases.add((lost.run_id, lost.stage_number, lost.lease_token))

@@ -230,10 +230,11 @@ class MemoryUnitOfWork:
             if annotation_id in self._state.annotations.get(run_id, ())
         ]
 
-    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Collection[tuple[str, UUID]]:
+    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Mapping[tuple[str, UUID], bool]:
         """Returns those AI calls that are stored already."""
         pairs = [(namespace, id_) for namespace, ids in wanted.items() for id_ in ids]
-        return [pair for pair in pairs if pair in self._state.ai_calls]
+        known = self._state.ai_calls
+        return {pair: known[pair].call.is_open for pair in pairs if pair in known}
 
     async def load_submissions(
         self, executions: Collection[tuple[UUID, int, int]]

@@ -57,6 +57,7 @@ ai_calls = Table(
     Column("metadata", JSON),
     Column("batch_id", Name, nullable=False),
     Column("error_message", Text, nullable=False),
+    Column("is_open", Boolean, nullable=False, server_default=text("false")),
     one_of("call_type", CallType),
     CheckConstraint("cost >= 0", name="cost_not_negative"),
     CheckConstraint("(cost IS NULL) = (cost_source IS NULL)", name="cost_has_source"),

@@ -49,6 +49,7 @@ _AI_CALL_FIELDS = (
     "latency",
     "batch_id",
     "error_message",
+    "is_open",
 )
 _USAGE_SUMS = [field.name for field in dataclasses.fields(UsageSum) if field.name != "group"]
 

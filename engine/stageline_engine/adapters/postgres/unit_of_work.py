@@ -180,11 +180,11 @@ class PostgresUnitOfWork:
         )
         return [(run_id, id_) for run_id, id_ in found]
 
-    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Collection[tuple[str, UUID]]:
-        """Returns those AI calls that are stored already."""
+    async def known_ai_calls(self, wanted: Mapping[str, Collection[UUID]]) -> Mapping[tuple[str, UUID], bool]:
+        """Returns those AI calls that are stored already, and whether each is open."""
         pairs = [(namespace, id_) for namespace, ids in wanted.items() for id_ in ids]
         found = await self._pipeline.fetch(usage.KNOWN_AI_CALLS, write.arrays_of(("text", "uuid"), pairs))
-        return [(namespace, id_) for namespace, id_ in found]
+        return {(namespace, id_): is_open for namespace, id_, is_open in found}
 
     async def load_submissions(
         self, executions: Collection[tuple[UUID, int, int]]

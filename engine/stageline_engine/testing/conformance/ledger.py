@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from msgspec import structs
 
@@ -88,7 +89,52 @@ class LedgerConformance(Conformance):
             await ledger.record(call)
             wanted = {"default": {call.id, unknown.id}, "other": {call.id}}
             async with scene.backend.persistence.begin() as work:
-                assert list(await work.known_ai_calls(wanted)) == [("default", call.id)]
+                assert dict(await work.known_ai_calls(wanted)) == {("default", call.id): False}
+
+    async def test_the_end_of_an_open_call_takes_the_place_of_its_beginning(self) -> None:
+        async with self.play("a") as (play, run_id):
+            ledger, offer = LedgerScene(play.scene), await play.offer()
+            ended = ledger.new_call("0.5")
+            begun = replace(
+                ended, cost=None, cost_source=None, input_tokens=None, output_tokens=None, is_open=True
+            )
+            assert [await ledger.record_under(offer, begun) for _ in range(2)] == [NEW, AGAIN]
+            total = await ledger.check_totals(run_id)
+            assert (total.calls, total.unknown_costs, total.cost) == (1, 1, Decimal(0))
+            assert await ledger.record_under(offer, ended) == NEW
+            assert [await ledger.record_under(offer, each) for each in (ended, begun)] == [AGAIN, AGAIN]
+            total = await ledger.check_totals(run_id)
+            assert (total.calls, total.unknown_costs, total.cost) == (1, 0, Decimal("0.5"))
+            assert [one.row.call for one in await ledger.calls()] == [ended]
+
+    async def test_a_report_closes_what_was_open_and_what_no_one_closes_stays(self) -> None:
+        async with self.play("a") as (play, run_id):
+            ledger, offer = LedgerScene(play.scene), await play.offer()
+            unknown: dict[str, Any] = {"input_tokens": None, "output_tokens": None, "is_open": True}
+            lost, begun = ledger.new_call(None, **unknown), ledger.new_call(None, **unknown)
+            await ledger.record_under(offer, lost)
+            await ledger.record_under(offer, begun)
+            ended = ledger.new_call("0.25")
+            await ledger.report(offer, completed(1), replace(ended, id=begun.id))
+            total = await ledger.check_totals(run_id)
+            assert (total.calls, total.unknown_costs, total.cost) == (2, 1, Decimal("0.25"))
+
+    async def test_an_open_call_that_is_nobodys_is_closed_once_by_many_at_once(self) -> None:
+        async with self.scene() as scene:
+            ledger = LedgerScene(scene)
+            begun = ledger.new_call(None, input_tokens=None, output_tokens=None, is_open=True)
+            await ledger.record(begun)
+            ended = replace(ledger.new_call("2"), id=begun.id)
+            told = await asyncio.gather(*(ledger.record(ended) for _ in range(SERVERS)))
+            assert sorted(told, key=str) == sorted([NEW] + [AGAIN] * (SERVERS - 1), key=str)
+            assert (await ledger.total()).cost == Decimal(2)
+
+    async def test_an_open_call_tells_no_cost(self) -> None:
+        async with self.scene() as scene:
+            ledger = LedgerScene(scene)
+            refused = await ledger.record(ledger.new_call("1", is_open=True))
+            assert isinstance(refused, Rejection)
+            assert refused.violations[0].field == "open"
 
     async def test_another_namespace_has_ids_of_its_own(self) -> None:
         async with self.scene() as scene:

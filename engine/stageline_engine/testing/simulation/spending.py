@@ -42,6 +42,8 @@ class Spending:
     @staticmethod
     def _priced(id_: UUID, choose: Choices) -> AiCall:
         cost = choose.one_of((None, "0", "0.1", "0.000000000001", "3"))
+        if choose.one_of((True, False, False)):
+            return ai_call(id_, None, "a", input_tokens=None, output_tokens=None, is_open=True)
         return ai_call(id_, cost, choose.one_of(("a", "a.b")), input_tokens=choose.one_of((None, 0, 7)))
 
     def booked(self, namespace: str, run_id: UUID, call: AiCall, *, first: bool, at_once: bool) -> None:
@@ -51,13 +53,15 @@ class Spending:
             namespace: The tenant.
             run_id: The run that it was told of.
             call: As it was told.
-            first: Whether the answer said that this was its first record.
+            first: Whether the answer said that this was its first record, or the first that was not open.
             at_once: Whether others told of the same id at the same time, and may have been first.
         """
         known = self._booked.get((namespace, call.id))
-        if first:
-            assert known is None
-        if known is None and (first or not at_once):
+        if known is not None and first:
+            # Of two that were told at the same time, the one that is not open may be heard of first.
+            assert known[1].is_open != call.is_open
+        is_better = known is None or (known[1].is_open and not call.is_open)
+        if is_better and (first or not at_once):
             self._booked[namespace, call.id] = (run_id, call)
 
     def check(self, run_id: UUID, details: RunDetails) -> None:

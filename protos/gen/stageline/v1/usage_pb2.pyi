@@ -145,8 +145,11 @@ class UsageRecord(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     WASTED_FIELD_NUMBER: _builtins.int
     CONTENT_POLICY_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
     usage_id: _builtins.str
-    """Client-made UUID in text form (version 7 is best). Required. The first record of an id counts."""
+    """Client-made UUID in text form (version 7 is best). Required. The first record of an id counts, bar that one which is
+    `open` gives way to one which is not.
+    """
     topic: _builtins.str
     """What the call was for, as a dotted path such as "extract.summary". Required, at most 255 characters of
     `[A-Za-z0-9._:/-]`. Queried by whole path segments.
@@ -196,6 +199,11 @@ class UsageRecord(_message.Message):
     """What is to be kept of prompt and response. The server's own setting counts too: the stricter of both wins. In answers
     unset.
     """
+    open: _builtins.bool
+    """True when the call has only begun: its maker says so before the provider is asked, and tells the rest in a second record of
+    the same id, which takes the place of this one. Of a maker that was killed meanwhile this one stays, as a call of unknown
+    cost: it may have been charged. Must have neither tokens nor cost.
+    """
     @_builtins.property
     def prompt(self) -> _payload_pb2.Payload:
         """What was asked. Unset when the maker keeps prompts to itself. In answers a reference where the text is not kept or
@@ -242,10 +250,11 @@ class UsageRecord(_message.Message):
         attempt: _builtins.int = ...,
         wasted: _builtins.bool = ...,
         content_policy: Global___ContentPolicy.ValueType = ...,
+        open: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens", "_cost_usd", b"_cost_usd", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "cached_input_tokens", b"cached_input_tokens", "cost_usd", b"cost_usd", "input_tokens", b"input_tokens", "latency", b"latency", "output_tokens", b"output_tokens", "prompt", b"prompt", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens", "_cost_usd", b"_cost_usd", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "attempt", b"attempt", "batch_id", b"batch_id", "cached_input_tokens", b"cached_input_tokens", "call_type", b"call_type", "content_policy", b"content_policy", "cost_source", b"cost_source", "cost_usd", b"cost_usd", "error_message", b"error_message", "generation", b"generation", "input_tokens", b"input_tokens", "latency", b"latency", "metadata", b"metadata", "model_id", b"model_id", "model_key", b"model_key", "output_tokens", b"output_tokens", "prompt", b"prompt", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "run_id", b"run_id", "stage_id", b"stage_id", "start_time", b"start_time", "topic", b"topic", "usage_id", b"usage_id", "wasted", b"wasted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens", "_cost_usd", b"_cost_usd", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "attempt", b"attempt", "batch_id", b"batch_id", "cached_input_tokens", b"cached_input_tokens", "call_type", b"call_type", "content_policy", b"content_policy", "cost_source", b"cost_source", "cost_usd", b"cost_usd", "error_message", b"error_message", "generation", b"generation", "input_tokens", b"input_tokens", "latency", b"latency", "metadata", b"metadata", "model_id", b"model_id", "model_key", b"model_key", "open", b"open", "output_tokens", b"output_tokens", "prompt", b"prompt", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "run_id", b"run_id", "stage_id", b"stage_id", "start_time", b"start_time", "topic", b"topic", "usage_id", b"usage_id", "wasted", b"wasted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cached_input_tokens: _TypeAlias = _typing.Literal["cached_input_tokens"]  # noqa: Y015
     _WhichOneofArgType__cached_input_tokens: _TypeAlias = _typing.Literal["_cached_input_tokens", b"_cached_input_tokens"]  # noqa: Y015

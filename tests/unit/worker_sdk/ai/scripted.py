@@ -90,12 +90,16 @@ class Desk:
         defaults: AICallDefaults | None = None,
     ) -> None:
         self.records: list[UsageRecord] = []
+        self.announced: list[UsageRecord] = []
         scope = AiScope(
             runtime=AiRuntime(registry),
             cancelled=cancelled or CancelSignal(),
             defaults=defaults or AICallDefaults(),
         )
-        self.ai = StageAi("s", self.records.append, scope)
+        self.ai = StageAi("s", self._keep, scope)
+
+    def _keep(self, record: UsageRecord) -> None:
+        (self.announced if record.is_open else self.records).append(record)
 
     @property
     def record(self) -> UsageRecord:

@@ -40,6 +40,7 @@ class Meter:
         responses: What was answered, in order.
         sent: Requests that were sent, also those that failed.
         retried: Those of them that were sent again after a failure.
+        begun: Called before the first request is sent.
         is_dry: Whether no model is called at all.
         unmeasured: Those that may be on the provider's bill, with an amount that nobody told.
     """
@@ -50,6 +51,7 @@ class Meter:
     sent: int = 0
     retried: int = 0
     unmeasured: int = 0
+    begun: Callable[[], None] = lambda: None
     _prices: list[Price] = field(default_factory=list)
 
     def answered(self, response: ModelResponse | EmbeddingResult) -> None:
@@ -107,6 +109,8 @@ async def with_retries(send: Callable[[], Awaitable[T]], meter: Meter, retries_m
     """
     waits = Backoff(RETRY_WAIT_FIRST, RETRY_WAIT_MAX)
     for retries_left in reversed(range(retries_max + 1)):
+        if not meter.sent:
+            meter.begun()
         meter.sent += 1
         try:
             return await send()

@@ -40,6 +40,29 @@ class Entry:
     _began: float = field(default_factory=time.monotonic)
     _is_booked: bool = False
 
+    def __post_init__(self) -> None:
+        """Have the call announced before its first request is sent."""
+        self.meter.begun = self.announce
+
+    def announce(self) -> None:
+        """Have the ledger know of the call before it can cost anything: a worker that is killed tells no more."""
+        if self.meter.is_dry:
+            return
+        self.record(
+            UsageRecord(
+                id=self.record_id,
+                topic=self.topic,
+                call_type=self.call_type,
+                model=self.meter.model.key,
+                model_id=self.model_id,
+                provider=self.meter.model.provider,
+                started_at=self.started_at,
+                metadata=dict(self.metadata),
+                error="nobody has told yet how this call ended",
+                is_open=True,
+            )
+        )
+
     def book(self, response: Any = None, error: BaseException | None = None) -> None:
         """Book the call, the first time that it is said; nothing where no model was called."""
         if self._is_booked or not self.meter.sent or self.meter.is_dry:

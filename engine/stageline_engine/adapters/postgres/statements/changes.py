@@ -112,6 +112,14 @@ def _use_tokens(name: str) -> Part:
     return Part(name, columns, lambda new: f"{head}{new}{tail}", guarded=True)
 
 
+def _close(name: str, shape: RowShape) -> Part:
+    """The record of a call's end takes the place of that of its beginning: whoever finds it closed has lost."""
+    values = ", ".join(f"{each.name} = {each.of('new')}" for each in shape.columns if not each.key)
+    head = f"UPDATE {shape.table} AS old SET {values} FROM "
+    tail = " WHERE old.namespace = new.namespace AND old.id = new.id AND old.is_open RETURNING 1"
+    return Part(name, shape.columns, lambda new: f"{head}{new}{tail}", guarded=True)
+
+
 def _refer_to_payloads(name: str) -> Part:
     """A payload that is referred to is held until the commit, so that it cannot be taken away meanwhile."""
     head = "INSERT INTO payload_uses (run_id, sha256, namespace, referenced) "
@@ -145,6 +153,7 @@ PARTS = (
     _insert("annotations", ANNOTATIONS, " ON CONFLICT (run_id, id) DO NOTHING"),
     _refer_to_payloads("payload_uses"),
     _insert("ai_calls", AI_CALLS),
+    _close("ai_calls_closed", AI_CALLS),
     _insert("lost_leases", LOST_LEASES, " ON CONFLICT DO NOTHING"),
     _upsert("submissions", SUBMISSIONS),
 )

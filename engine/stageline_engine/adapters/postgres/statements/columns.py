@@ -324,6 +324,7 @@ AI_CALLS = RowShape(
         Column("metadata", "json", get=lambda row: row.call.metadata.encode() or None),
         _called("batch_id", "text"),
         _called("error_message", "text"),
+        _called("is_open", "boolean"),
     ),
 )
 

@@ -10,7 +10,7 @@ from stageline_engine.model.ai_call import UNSUCCESSFUL
 from stageline_engine.ports.usage import UsageDimension
 
 KNOWN_AI_CALLS = b"""
-    SELECT stored.namespace, stored.id
+    SELECT stored.namespace, stored.id, stored.is_open
     FROM unnest($1::text[], $2::uuid[]) AS wanted (namespace, id)
     JOIN ai_calls AS stored USING (namespace, id)"""
 """Finds those that are stored already."""

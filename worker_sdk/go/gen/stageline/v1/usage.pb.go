@@ -208,7 +208,8 @@ func (ContentPolicy) EnumDescriptor() ([]byte, []int) {
 // the stage: money already spent is never forgotten.
 type UsageRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Client-made UUID in text form (version 7 is best). Required. The first record of an id counts.
+	// Client-made UUID in text form (version 7 is best). Required. The first record of an id counts, bar that one which is
+	// `open` gives way to one which is not.
 	UsageId string `protobuf:"bytes,1,opt,name=usage_id,json=usageId,proto3" json:"usage_id,omitempty"`
 	// What the call was for, as a dotted path such as "extract.summary". Required, at most 255 characters of
 	// `[A-Za-z0-9._:/-]`. Queried by whole path segments.
@@ -264,6 +265,10 @@ type UsageRecord struct {
 	// What is to be kept of prompt and response. The server's own setting counts too: the stricter of both wins. In answers
 	// unset.
 	ContentPolicy ContentPolicy `protobuf:"varint,25,opt,name=content_policy,json=contentPolicy,proto3,enum=stageline.v1.ContentPolicy" json:"content_policy,omitempty"`
+	// True when the call has only begun: its maker says so before the provider is asked, and tells the rest in a second record of
+	// the same id, which takes the place of this one. Of a maker that was killed meanwhile this one stays, as a call of unknown
+	// cost: it may have been charged. Must have neither tokens nor cost.
+	Open          bool `protobuf:"varint,26,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -473,11 +478,18 @@ func (x *UsageRecord) GetContentPolicy() ContentPolicy {
 	return ContentPolicy_CONTENT_POLICY_UNSPECIFIED
 }
 
+func (x *UsageRecord) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
 var File_stageline_v1_usage_proto protoreflect.FileDescriptor
 
 const file_stageline_v1_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x18stageline/v1/usage.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/payload.proto\"\xac\b\n" +
+	"\x18stageline/v1/usage.proto\x12\fstageline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astageline/v1/payload.proto\"\xc0\b\n" +
 	"\vUsageRecord\x12\x19\n" +
 	"\busage_id\x18\x01 \x01(\tR\ausageId\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x123\n" +
@@ -508,7 +520,8 @@ const file_stageline_v1_usage_proto_rawDesc = "" +
 	"generation\x12\x18\n" +
 	"\aattempt\x18\x17 \x01(\x05R\aattempt\x12\x16\n" +
 	"\x06wasted\x18\x18 \x01(\bR\x06wasted\x12B\n" +
-	"\x0econtent_policy\x18\x19 \x01(\x0e2\x1b.stageline.v1.ContentPolicyR\rcontentPolicyB\x0f\n" +
+	"\x0econtent_policy\x18\x19 \x01(\x0e2\x1b.stageline.v1.ContentPolicyR\rcontentPolicy\x12\x12\n" +
+	"\x04open\x18\x1a \x01(\bR\x04openB\x0f\n" +
 	"\r_input_tokensB\x10\n" +
 	"\x0e_output_tokensB\x16\n" +
 	"\x14_cached_input_tokensB\x13\n" +

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file stageline/v1/usage.proto.
  */
 export const file_stageline_v1_usage: GenFile = /*@__PURE__*/
-  fileDesc("ChhzdGFnZWxpbmUvdjEvdXNhZ2UucHJvdG8SDHN0YWdlbGluZS52MSKeBgoLVXNhZ2VSZWNvcmQSEAoIdXNhZ2VfaWQYASABKAkSDQoFdG9waWMYAiABKAkSKQoJY2FsbF90eXBlGAMgASgOMhYuc3RhZ2VsaW5lLnYxLkNhbGxUeXBlEhEKCW1vZGVsX2tleRgEIAEoCRIQCghtb2RlbF9pZBgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIlCgZwcm9tcHQYByABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBInCghyZXNwb25zZRgIIAEoCzIVLnN0YWdlbGluZS52MS5QYXlsb2FkEhkKDGlucHV0X3Rva2VucxgJIAEoA0gAiAEBEhoKDW91dHB1dF90b2tlbnMYCiABKANIAYgBARIgChNjYWNoZWRfaW5wdXRfdG9rZW5zGAsgASgDSAKIAQESHQoQcmVhc29uaW5nX3Rva2VucxgMIAEoA0gDiAEBEhUKCGNvc3RfdXNkGA0gASgJSASIAQESLQoLY29zdF9zb3VyY2UYDiABKA4yGC5zdGFnZWxpbmUudjEuQ29zdFNvdXJjZRIqCgdsYXRlbmN5GA8gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCnN0YXJ0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCG1ldGFkYXRhGBEgASgMEhAKCGJhdGNoX2lkGBIgASgJEhUKDWVycm9yX21lc3NhZ2UYEyABKAkSDgoGcnVuX2lkGBQgASgJEhAKCHN0YWdlX2lkGBUgASgJEhIKCmdlbmVyYXRpb24YFiABKAUSDwoHYXR0ZW1wdBgXIAEoBRIOCgZ3YXN0ZWQYGCABKAgSMwoOY29udGVudF9wb2xpY3kYGSABKA4yGy5zdGFnZWxpbmUudjEuQ29udGVudFBvbGljeUIPCg1faW5wdXRfdG9rZW5zQhAKDl9vdXRwdXRfdG9rZW5zQhYKFF9jYWNoZWRfaW5wdXRfdG9rZW5zQhMKEV9yZWFzb25pbmdfdG9rZW5zQgsKCV9jb3N0X3VzZCqPAQoIQ2FsbFR5cGUSGQoVQ0FMTF9UWVBFX1VOU1BFQ0lGSUVEEAASEgoOQ0FMTF9UWVBFX1RFWFQQARIUChBDQUxMX1RZUEVfT0JKRUNUEAISEwoPQ0FMTF9UWVBFX0VNQkVEEAMSFAoQQ0FMTF9UWVBFX1NUUkVBTRAEEhMKD0NBTExfVFlQRV9CQVRDSBAFKncKCkNvc3RTb3VyY2USGwoXQ09TVF9TT1VSQ0VfVU5TUEVDSUZJRUQQABIYChRDT1NUX1NPVVJDRV9QUk9WSURFUhABEhoKFkNPU1RfU09VUkNFX1BSSUNFX0xJU1QQAhIWChJDT1NUX1NPVVJDRV9DQUxMRVIQAyp6Cg1Db250ZW50UG9saWN5Eh4KGkNPTlRFTlRfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFwoTQ09OVEVOVF9QT0xJQ1lfRlVMTBABEhcKE0NPTlRFTlRfUE9MSUNZX0hBU0gQAhIXChNDT05URU5UX1BPTElDWV9OT05FEANiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_stageline_v1_payload]);
+  fileDesc("ChhzdGFnZWxpbmUvdjEvdXNhZ2UucHJvdG8SDHN0YWdlbGluZS52MSKsBgoLVXNhZ2VSZWNvcmQSEAoIdXNhZ2VfaWQYASABKAkSDQoFdG9waWMYAiABKAkSKQoJY2FsbF90eXBlGAMgASgOMhYuc3RhZ2VsaW5lLnYxLkNhbGxUeXBlEhEKCW1vZGVsX2tleRgEIAEoCRIQCghtb2RlbF9pZBgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIlCgZwcm9tcHQYByABKAsyFS5zdGFnZWxpbmUudjEuUGF5bG9hZBInCghyZXNwb25zZRgIIAEoCzIVLnN0YWdlbGluZS52MS5QYXlsb2FkEhkKDGlucHV0X3Rva2VucxgJIAEoA0gAiAEBEhoKDW91dHB1dF90b2tlbnMYCiABKANIAYgBARIgChNjYWNoZWRfaW5wdXRfdG9rZW5zGAsgASgDSAKIAQESHQoQcmVhc29uaW5nX3Rva2VucxgMIAEoA0gDiAEBEhUKCGNvc3RfdXNkGA0gASgJSASIAQESLQoLY29zdF9zb3VyY2UYDiABKA4yGC5zdGFnZWxpbmUudjEuQ29zdFNvdXJjZRIqCgdsYXRlbmN5GA8gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCnN0YXJ0X3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCG1ldGFkYXRhGBEgASgMEhAKCGJhdGNoX2lkGBIgASgJEhUKDWVycm9yX21lc3NhZ2UYEyABKAkSDgoGcnVuX2lkGBQgASgJEhAKCHN0YWdlX2lkGBUgASgJEhIKCmdlbmVyYXRpb24YFiABKAUSDwoHYXR0ZW1wdBgXIAEoBRIOCgZ3YXN0ZWQYGCABKAgSMwoOY29udGVudF9wb2xpY3kYGSABKA4yGy5zdGFnZWxpbmUudjEuQ29udGVudFBvbGljeRIMCgRvcGVuGBogASgIQg8KDV9pbnB1dF90b2tlbnNCEAoOX291dHB1dF90b2tlbnNCFgoUX2NhY2hlZF9pbnB1dF90b2tlbnNCEwoRX3JlYXNvbmluZ190b2tlbnNCCwoJX2Nvc3RfdXNkKo8BCghDYWxsVHlwZRIZChVDQUxMX1RZUEVfVU5TUEVDSUZJRUQQABISCg5DQUxMX1RZUEVfVEVYVBABEhQKEENBTExfVFlQRV9PQkpFQ1QQAhITCg9DQUxMX1RZUEVfRU1CRUQQAxIUChBDQUxMX1RZUEVfU1RSRUFNEAQSEwoPQ0FMTF9UWVBFX0JBVENIEAUqdwoKQ29zdFNvdXJjZRIbChdDT1NUX1NPVVJDRV9VTlNQRUNJRklFRBAAEhgKFENPU1RfU09VUkNFX1BST1ZJREVSEAESGgoWQ09TVF9TT1VSQ0VfUFJJQ0VfTElTVBACEhYKEkNPU1RfU09VUkNFX0NBTExFUhADKnoKDUNvbnRlbnRQb2xpY3kSHgoaQ09OVEVOVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIXChNDT05URU5UX1BPTElDWV9GVUxMEAESFwoTQ09OVEVOVF9QT0xJQ1lfSEFTSBACEhcKE0NPTlRFTlRfUE9MSUNZX05PTkUQA2IGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_stageline_v1_payload]);
 
 /**
  * UsageRecord is one call of an AI model, as its maker tells it. It is booked exactly once by its id, whatever becomes of
@@ -26,7 +26,8 @@ export const file_stageline_v1_usage: GenFile = /*@__PURE__*/
  */
 export type UsageRecord = Message<"stageline.v1.UsageRecord"> & {
   /**
-   * Client-made UUID in text form (version 7 is best). Required. The first record of an id counts.
+   * Client-made UUID in text form (version 7 is best). Required. The first record of an id counts, bar that one which is
+   * `open` gives way to one which is not.
    *
    * @generated from field: string usage_id = 1;
    */
@@ -205,6 +206,15 @@ export type UsageRecord = Message<"stageline.v1.UsageRecord"> & {
    * @generated from field: stageline.v1.ContentPolicy content_policy = 25;
    */
   contentPolicy: ContentPolicy;
+
+  /**
+   * True when the call has only begun: its maker says so before the provider is asked, and tells the rest in a second record of
+   * the same id, which takes the place of this one. Of a maker that was killed meanwhile this one stays, as a call of unknown
+   * cost: it may have been charged. Must have neither tokens nor cost.
+   *
+   * @generated from field: bool open = 26;
+   */
+  open: boolean;
 };
 
 /**
