@@ -13,9 +13,9 @@
     ├── UnknownStageError             a stage id that this workflow does not have
     ├── ConfigError                   config that the stages' models refuse; carries all violations
     ├── StageError                    raised by or to code inside a stage
-    │   ├── SuspectedOrphanError      it may have been submitted before, and nobody can say
     │   ├── MissingOutputError        `ctx.require()` of an output that is not there
     │   ├── NonRetryableError         raise it: fail for good, whatever the retry policy says
+    │   │   └── SuspectedOrphanError  it may have been submitted before, and nobody can say
     │   ├── RetryableError            raise it: try again, after a wait of your choice
     │   ├── StageExitError            the stage called `sys.exit()`: it fails, the worker goes on
     │   └── StageCancelledError       the run was cancelled, timed out or superseded while the stage ran

@@ -28,7 +28,7 @@ class BatchProvider:
         answer: From a prompt to an answer, or to how the item failed.
         pending_polls: So many times a batch has not ended when it is asked for.
         lost_replies: So many batches are taken, and the reply is lost.
-        refusals: Statuses with which the next batches are refused.
+        refusals: Statuses with which the next batches are refused; 0 for one that is taken.
         failing_looks: Statuses with which the next looks fail.
         submitted: The ids of each batch's requests, by batch.
         fetched: How often results were fetched.
@@ -77,8 +77,8 @@ class ScriptedModel(FunctionModel):
         return EncodedBatchRequest(custom_id=request.custom_id, group="one", body=json.dumps(prompt))
 
     async def batch_create(self, requests: Sequence[EncodedBatchRequest]) -> Batch:
-        if self._batches.refusals:
-            raise ModelHTTPError(self._batches.refusals.pop(0), self.model_name, "no")
+        if self._batches.refusals and (status := self._batches.refusals.pop(0)):
+            raise ModelHTTPError(status, self.model_name, "no")
         batch_id = f"batch-{uuid.uuid4().hex[:8]}"
         self._batches.submitted[batch_id] = [each.custom_id for each in requests]
         self._batches.prompts.update({each.custom_id: json.loads(each.body) for each in requests})
@@ -106,7 +106,10 @@ class ScriptedModel(FunctionModel):
 
     async def batch_results(self, batch: Batch) -> list[BatchResult]:
         self._batches.fetched += 1
-        return [self._result(each) for each in reversed(self._batches.submitted[batch.id])]
+        told = [
+            each for each in self._batches.submitted[batch.id] if self._batches.prompts[each] != "forgotten"
+        ]
+        return [self._result(each) for each in reversed(told)]
 
     def batch_decode(self, result: BatchResult, request: BatchRequest) -> ModelResponse:
         if result.status == "errored":

@@ -9,13 +9,12 @@ from pydantic import BaseModel
 from pydantic_ai.models.batch import BatchResult
 from pydantic_core import from_json, to_json
 
-from stageline_sdk import Context, DefinitionError, NoInput, Stage, StillWaiting, SuspectedOrphanError, stage
+from stageline_sdk import Context, DefinitionError, NoInput, Stage, StillWaiting, SuspectedOrphanError
 from stageline_sdk._execute import StageRunner
 from stageline_sdk._job import Job
 from stageline_sdk.ai.batches.items import BatchItem, BatchResults, Turn
 from stageline_sdk.ai.batches.rounds import BatchStageState
 from stageline_sdk.ai.batches.stage import ai_batch_stage
-from stageline_sdk.ai.batches.steps import BatchSteps
 from stageline_sdk.ai.batches.stored_items import from_stored, shown, to_stored
 from stageline_sdk.ai.options import Media
 from stageline_sdk.presets import AIConfig
@@ -199,28 +198,6 @@ async def test_plain_functions_and_texts_will_do() -> None:
     env = StageEnvironment(models=provider.registry())
     state = await suspended(env, greet, ["Ann"])
     assert await env.check(greet, state) == {"Ann": "HELLO ANN"}
-
-
-async def test_cancelling_the_stage_cancels_the_batch() -> None:
-    provider = BatchProvider(flaky(0), pending_polls=10)
-    env = StageEnvironment(models=provider.registry())
-    state = await suspended(env, judge, {"a": "x"})
-    steps = BatchSteps(
-        stage_id="judge",
-        prompts=questions,
-        output_type=Verdict,
-        item_attempts=1,
-        poll_interval=timedelta(seconds=30),
-        max_wait=timedelta(days=1),
-        options={"model": "scripted"},
-    )
-
-    @stage("stop")
-    async def stop(ctx: Context[NoInput]) -> None:
-        await steps.cancel(ctx, state)
-
-    await env.run(stop)
-    assert provider.cancelled == list(provider.submitted)
 
 
 def test_wrong_definitions_are_told_at_once() -> None:

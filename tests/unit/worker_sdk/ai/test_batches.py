@@ -167,6 +167,23 @@ async def test_a_refused_batch_may_be_submitted_again_without_a_look(provider: B
     assert await env.check(ask, state) == {"good": "A"}
 
 
+async def test_a_part_that_is_refused_takes_those_before_it_back(provider: BatchProvider) -> None:
+    """Nobody would fetch them: the stage has failed for good."""
+    provider.requests_max, provider.refusals, provider.pending_polls = 1, [0, 400], 100
+    env = StageEnvironment(models=provider.registry())
+    with pytest.raises(RequestRefusedError):
+        await env.run(ask, {"a": "good", "b": "good"})
+    assert (provider.cancelled, len(provider.submitted)) == (list(provider.submitted), 1)
+
+
+async def test_what_the_provider_has_no_word_of_has_an_unknown_cost(provider: BatchProvider) -> None:
+    env = StageEnvironment(models=provider.registry())
+    state = await submitted(env, {"a": "good", "b": "forgotten"})
+    assert await env.check(ask, state) == {"a": "A", "b": "missing"}
+    costs = {each.metadata["item"]: each.cost_usd for each in env.usage}
+    assert costs["b"] is None
+
+
 async def test_an_attempt_after_a_confirmed_submission_takes_it_over(provider: BatchProvider) -> None:
     """The worker died after the confirmation and before its report; the items come in another order now."""
     env = StageEnvironment(models=provider.registry())

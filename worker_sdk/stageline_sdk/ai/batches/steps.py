@@ -64,10 +64,6 @@ class BatchSteps:
             ctx.log.warning("the provider could not be asked; asking again later", error=str(error))
             return StillWaiting(next_check=max(error.retry_after or LOOK_AFTER_FAILURE, timedelta(seconds=1)))
 
-    async def cancel(self, ctx: AnyContext, state: BatchStageState) -> None:
-        """Have the provider cancel the last batch: those before have ended."""
-        await self._batch(ctx, state.submitted).cancel(state.rounds[-1])
-
     async def _look(self, ctx: AnyContext, state: BatchStageState) -> Any:
         batch = self._batch(ctx, state.submitted)
         status = await batch.status(state.rounds[-1])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,8 @@ from stageline_sdk.ai.batches.host import BatchHost, BatchTerms
 from stageline_sdk.ai.batches.items import BatchItem
 from stageline_sdk.ai.batches.naming import custom_id, earliest_start, mark_of, prompts_digest
 from stageline_sdk.ai.batches.reference import candidates_of
-from stageline_sdk.ai.errors import UnusableModelError
+from stageline_sdk.ai.errors import AiError, UnusableModelError
+from stageline_sdk.errors import NonRetryableError
 
 _PLACEHOLDER = "0" * len(mark_of(""))
 
@@ -53,10 +54,15 @@ class BatchDesk:
         """Submit items in as many batches as it takes, one after another."""
         requests = await self._encode(items)
         item_ids = {custom_id(_PLACEHOLDER, item.id): item.id for item in items}
-        parts = [
-            await self._submit_part(f"{self._terms.name}.{number}", chunk, item_ids)
-            for number, chunk in enumerate(chunked(self.provider.model, requests, self.requests_max), start=1)
-        ]
+        parts: list[BatchPart] = []
+        try:
+            for number, chunk in enumerate(
+                chunked(self.provider.model, requests, self.requests_max), start=1
+            ):
+                parts.append(await self._submit_part(f"{self._terms.name}.{number}", chunk, item_ids))
+        except NonRetryableError:
+            await self._give_up(parts)
+            raise
         return BatchHandle(
             model=self._terms.model.key,
             output_type=self._terms.output.name,
@@ -90,6 +96,12 @@ class BatchDesk:
         if batch is not None and batch.status == "in_progress":
             with self._told("cannot cancel the batch"):
                 await self.provider.model.batch_cancel(batch)
+
+    async def _give_up(self, parts: Sequence[BatchPart]) -> None:
+        """Cancel what was submitted before a part that never will be: nobody would fetch it."""
+        for part in parts:
+            with suppress(AiError):
+                await self.cancel(part)
 
     def _told(self, what: str) -> AbstractContextManager[None]:
         return told_in_our_words(self._terms.model.key, what)

@@ -94,24 +94,27 @@ class PartResults:
         return ItemSucceeded(id=item_id, output=output, cost_usd=said.cost_usd)
 
     def _refused(self, batch: Batch, item_id: str, refusal: Refusal) -> ItemFailed:
-        nothing = Answer(
+        """Take an item without an answer: it costs nothing, unless the provider has no word of it, which is unknown."""
+        nothing = None if refusal.reason == "missing" else 0
+        cost = None if nothing is None else _NOTHING
+        unanswered = Answer(
             said="",
             finish_reason="",
             model_id="",
-            input_tokens=0,
-            output_tokens=0,
-            cached_input_tokens=0,
-            reasoning_tokens=0,
-            cost_usd=_NOTHING,
+            input_tokens=nothing,
+            output_tokens=nothing,
+            cached_input_tokens=nothing,
+            reasoning_tokens=nothing,
+            cost_usd=cost,
             cost_source="provider",
         )
-        self._book(batch, item_id, nothing, refusal.message)
+        self._book(batch, item_id, unanswered, refusal.message)
         return ItemFailed(
             id=item_id,
             reason=refusal.reason,
             message=refusal.message,
             is_retryable=refusal.is_retryable,
-            cost_usd=_NOTHING,
+            cost_usd=cost,
         )
 
     def _unlisted(self, batch: Batch, item_id: str) -> ItemFailed:
