@@ -14,6 +14,7 @@ LAZY_COMMANDS = {
         "stageline_cli.commands.worker:worker", "Run the stages of the worker at MODULE:ATTRIBUTE."
     ),
     "run": LazyCommand("stageline_cli.commands.run:run", "Start, read, watch and change runs."),
+    "usage": LazyCommand("stageline_cli.commands.usage:usage", "Show what AI calls cost."),
     "workers": LazyCommand("stageline_cli.commands.workers:workers", "List the workers that are connected."),
     "events": LazyCommand(
         "stageline_cli.commands.events:events",

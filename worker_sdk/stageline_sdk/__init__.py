@@ -77,6 +77,7 @@ from stageline_sdk.suspension import StillWaiting, Suspended
 from stageline_sdk.tls import TlsConfig
 from stageline_sdk.tokens import AccessToken, NewToken, TokenScope
 from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, WorkerSession, WorkerStages
+from stageline_sdk.usage import BookedCall, RecordedUsage, UsageFilter, UsageSum
 from stageline_sdk.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ __all__ = [
     "ApiError",
     "Artifact",
     "AsyncStorage",
+    "BookedCall",
     "BuiltWorkflow",
     "CancelSignal",
     "Client",
@@ -137,6 +139,7 @@ __all__ = [
     "OneShotResult",
     "PermissionDeniedError",
     "PlannedStage",
+    "RecordedUsage",
     "RegisteredStage",
     "RegisteredWorkflow",
     "ResourceExhaustedError",
@@ -169,6 +172,8 @@ __all__ = [
     "UnknownDependencyError",
     "UnknownStageError",
     "UnsupportedError",
+    "UsageFilter",
+    "UsageSum",
     "Worker",
     "WorkerSession",
     "WorkerStages",

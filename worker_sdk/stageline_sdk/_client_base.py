@@ -9,6 +9,7 @@ import grpc
 from stageline.v1 import payload_pb2, run_pb2, run_service_pb2_grpc, workflow_service_pb2_grpc
 from stageline_sdk._artifact_calls import ArtifactCalls
 from stageline_sdk._calls import Caller
+from stageline_sdk._client_usage import UsageCalls
 from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
 from stageline_sdk._decode import decode_run
 from stageline_sdk._limits import INLINE_PAYLOAD_BYTES_MAX
@@ -83,6 +84,11 @@ class ClientBase:
     @property
     def _artifacts(self) -> ArtifactCalls:
         return ArtifactCalls(self._open(), self._connection, self._namespace, retry_for=self._retry_for)
+
+    @property
+    def usage(self) -> UsageCalls:
+        """The ledger of AI calls: `client.usage.aggregate(by=["model"])`."""
+        return UsageCalls(self._open, self._call, self._namespace)
 
     async def _payload(self, value: Any) -> payload_pb2.Payload:
         """Return a value as a payload; one that is too large for a message is stored apart first."""

@@ -18,7 +18,7 @@ _NAME_LENGTH_MAX = 255
 _PROVIDER_LENGTH_MAX = 63
 _ERROR_LENGTH_MAX = 1024
 
-_SOURCES = {
+SOURCES = {
     "provider": usage_pb2.COST_SOURCE_PROVIDER,
     "price-list": usage_pb2.COST_SOURCE_PRICE_LIST,
     "caller": usage_pb2.COST_SOURCE_CALLER,
@@ -48,7 +48,7 @@ def usage_message(record: UsageRecord) -> usage_pb2.UsageRecord:
     )
     if record.cost_usd is not None:
         message.cost_usd = format(record.cost_usd, "f")
-        message.cost_source = _SOURCES[record.cost_source]
+        message.cost_source = SOURCES[record.cost_source]
     if record.contents is not None:
         message.content_policy = usage_pb2.ContentPolicy.Value(f"CONTENT_POLICY_{record.contents.upper()}")
     if record.contents != "none":

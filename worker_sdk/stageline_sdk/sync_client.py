@@ -1,15 +1,18 @@
 """The client for scripts and other code without a loop."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
+from stageline_sdk._client_usage import UsageCalls
 from stageline_sdk._connection import NAMESPACE_DEFAULT, Connection
 from stageline_sdk._portal import LoopThread
+from stageline_sdk.ai.records import UsageRecord
 from stageline_sdk.client import Client
 from stageline_sdk.tls import TlsConfig
+from stageline_sdk.usage import BookedCall, RecordedUsage, UsageDimension, UsageFilter, UsageSum
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,6 +36,34 @@ def _iterating(
         return self._loop.iterate(method(self._client, *args, **kwargs))
 
     return call
+
+
+class SyncUsage:
+    """`UsageCalls` for code without a loop."""
+
+    def __init__(self, calls: UsageCalls, loop: LoopThread) -> None:
+        self._calls = calls
+        self._loop = loop
+
+    def record(
+        self, records: Sequence[UsageRecord], *, run_id: str = "", stage_id: str = ""
+    ) -> RecordedUsage:
+        """See `UsageCalls.record`."""
+        return self._loop.run(self._calls.record(records, run_id=run_id, stage_id=stage_id))
+
+    def list(
+        self, which: UsageFilter | None = None, *, include_contents: bool = False, page_size: int = 0
+    ) -> Iterator[BookedCall]:
+        """See `UsageCalls.list`."""
+        return self._loop.iterate(
+            self._calls.list(which, include_contents=include_contents, page_size=page_size)
+        )
+
+    def aggregate(
+        self, which: UsageFilter | None = None, *, by: Sequence[UsageDimension] = ()
+    ) -> Sequence[UsageSum]:
+        """See `UsageCalls.aggregate`."""
+        return self._loop.run(self._calls.aggregate(which, by=by))
 
 
 class SyncClient:
@@ -71,6 +102,11 @@ class SyncClient:
             outage_max=outage_max,
         )
         self._loop = LoopThread("stageline-client")
+
+    @property
+    def usage(self) -> SyncUsage:
+        """The ledger of AI calls: as `Client.usage`, each call blocking."""
+        return SyncUsage(self._client.usage, self._loop)
 
     @property
     def address(self) -> str:

@@ -117,12 +117,15 @@ class UsageService(usage_service_pb2_grpc.UsageServiceServicer):
         """Translates a filter.
 
         Raises:
-            RefusedError: A field breaks its rule, or the run does not exist.
+            RefusedError: A field breaks its rule, or nothing is known of the run. Of one that is purged its calls are.
         """
         run_id = run_id_of(told.run_id) if told.run_id else None
         if run_id is not None:
             queries = self._plane.ports.queries
-            if await queries.list_events(namespace, run_id, after_sequence=0, limit=1) is None:
+            known = await queries.list_events(namespace, run_id, after_sequence=0, limit=1) is not None
+            if not known and not await self._ledger.list_calls(
+                namespace, UsageFilter(run_id=run_id), limit=1
+            ):
                 raise RefusedError(run_not_found(namespace, str(run_id)))
         return UsageFilter(
             run_id=run_id,

@@ -73,7 +73,8 @@ class UsageServiceServicer(object):
         """ListUsage lists booked calls, the newest first.
 
         Errors:
-        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+        id and namespace.
         - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -84,7 +85,8 @@ class UsageServiceServicer(object):
         """AggregateUsage sums booked calls in groups.
 
         Errors:
-        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+        id and namespace.
         - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
         """

@@ -46,14 +46,16 @@ class UsageServiceStub:
     """ListUsage lists booked calls, the newest first.
 
     Errors:
-    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+      id and namespace.
     - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
     """
     AggregateUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.AggregateUsageRequest, _usage_service_pb2.AggregateUsageResponse]
     """AggregateUsage sums booked calls in groups.
 
     Errors:
-    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+      id and namespace.
     - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
     """
@@ -76,14 +78,16 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """ListUsage lists booked calls, the newest first.
 
     Errors:
-    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+      id and namespace.
     - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
     """
     AggregateUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.AggregateUsageRequest, _usage_service_pb2.AggregateUsageResponse]  # type: ignore[assignment]
     """AggregateUsage sums booked calls in groups.
 
     Errors:
-    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+    - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+      id and namespace.
     - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
     - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
     """
@@ -113,7 +117,8 @@ class UsageServiceServicer:
         """ListUsage lists booked calls, the newest first.
 
         Errors:
-        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+          id and namespace.
         - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
         """
 
@@ -125,7 +130,8 @@ class UsageServiceServicer:
         """AggregateUsage sums booked calls in groups.
 
         Errors:
-        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
+        - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+          id and namespace.
         - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
         - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
         """

@@ -42,15 +42,17 @@ type UsageServiceClient interface {
 	// ListUsage lists booked calls, the newest first.
 	//
 	// Errors:
-	// - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
-	// - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
+	//   - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+	//     id and namespace.
+	//   - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
 	ListUsage(ctx context.Context, in *ListUsageRequest, opts ...grpc.CallOption) (*ListUsageResponse, error)
 	// AggregateUsage sums booked calls in groups.
 	//
 	// Errors:
-	// - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
-	// - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
-	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
+	//   - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+	//     id and namespace.
+	//   - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
+	//   - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
 	AggregateUsage(ctx context.Context, in *AggregateUsageRequest, opts ...grpc.CallOption) (*AggregateUsageResponse, error)
 }
 
@@ -108,15 +110,17 @@ type UsageServiceServer interface {
 	// ListUsage lists booked calls, the newest first.
 	//
 	// Errors:
-	// - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
-	// - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
+	//   - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+	//     id and namespace.
+	//   - INVALID_ARGUMENT, PAGE_TOKEN_INVALID: the token is not of this list with these filters. Start at the first page.
 	ListUsage(context.Context, *ListUsageRequest) (*ListUsageResponse, error)
 	// AggregateUsage sums booked calls in groups.
 	//
 	// Errors:
-	// - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist. Check id and namespace.
-	// - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
-	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
+	//   - NOT_FOUND, RUN_NOT_FOUND: the run of the filter does not exist, and has no calls of a time before it was purged. Check
+	//     id and namespace.
+	//   - INVALID_ARGUMENT, INVALID_FIELD: a dimension is UNSPECIFIED, unknown or given twice. Correct the request.
+	//   - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: more than 1,000 groups. Narrow the filter or group by less.
 	AggregateUsage(context.Context, *AggregateUsageRequest) (*AggregateUsageResponse, error)
 	mustEmbedUnimplementedUsageServiceServer()
 }
