@@ -79,7 +79,8 @@ def main() -> int:
         cluster.start()
         try:
             for scenario in chosen:
-                results[scenario.name] = play(scenario, options, cluster, console)
+                results[scenario.name] = figures = play(scenario, options, cluster, console)
+                console.print(f"  {figures or 'BROKEN'}", highlight=False)
         finally:
             cluster.stop()
     if options.json:

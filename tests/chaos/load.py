@@ -19,14 +19,6 @@ def create_runs(arena: Arena, client: SyncClient, workflow: str, count: int, **t
     ]
 
 
-def create_flaky_runs(arena: Arena, client: SyncClient, count: int, **task: Any) -> list[str]:
-    """Creates runs of `order`, of which every fifth has a stage that fails once."""
-    return [
-        client.create_run("order", task_of(arena, number=number, flaky=number % 5 == 0, **task)).id
-        for number in range(1, count + 1)
-    ]
-
-
 def task_of(arena: Arena, **task: Any) -> dict[str, Any]:
     """The input of a run of `tests/chaos/stages.py`."""
     return {"folder": str(arena.journal.folder), **task}

@@ -147,8 +147,7 @@ async def maul_server(count: int, chance: random.Random) -> Counter[str]:
         offers = await victim.offers(VICTIM_JOBS)
         left = count
         while left > 0:
-            for _ in range(4):
-                await _create(server, "default", "prey", "{}")
+            await _create(server, "default", "prey", "{}")
             mauling = Mauling(chance, left, counts)
             end = await WorkSession(server.plane, mauling).run()
             assert mauling.faults == []

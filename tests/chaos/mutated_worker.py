@@ -15,7 +15,7 @@ from tests.chaos.mutate import mutated
 FRAMES_PER_SESSION = 200
 """After so many frames a session makes room for a new one, so that what it holds stays small."""
 
-REPAIRED = 0.95
+REPAIRED = 0.99
 """Share of frames whose sequence is put right again: else nothing behind the check of framing would be reached."""
 
 

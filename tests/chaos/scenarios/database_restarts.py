@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.chaos.arena import Arena, Pace
 from tests.chaos.audit import audit
-from tests.chaos.load import create_flaky_runs, every_slot_works
+from tests.chaos.load import create_runs, every_slot_works
 from tests.chaos.scenario import Figures, Scenario
 
 WORKERS = 2
@@ -17,7 +17,7 @@ class Size:
     """How much.
 
     Attributes:
-        runs: Of four stages each.
+        runs: Of four stages each; every fifth stage fails once.
         seconds: That a stage takes.
         pauses: Seconds before each restart; every second restart is a crash.
         termination_seconds: Between two terminated backends.
@@ -59,7 +59,7 @@ def play(arena: Arena, size: Size) -> Figures:
     workers = arena.workers(server.address, WORKERS)
     client = arena.client(server.address)
     with Terminator(arena, size.termination_seconds) as terminator:
-        runs = create_flaky_runs(arena, client, size.runs, seconds=size.seconds)
+        runs = create_runs(arena, client, "order", size.runs, flaky=True, seconds=size.seconds)
         for number, seconds in enumerate(size.pauses):
             arena.pause(seconds)
             arena.cluster.restart(crash=number % 2 == 1)

@@ -9,6 +9,7 @@ from tests.chaos.frame_faults import SERVER_KINDS, WORKER_KINDS, Fault, FrameFau
 from tests.chaos.frame_proxy import FrameProxy
 from tests.chaos.load import create_runs, every_slot_works
 from tests.chaos.scenario import Figures, Scenario
+from tests.chaos.stages import STAGES
 
 WORKERS = 2
 # Kinds that come once in a stream, or seldom at all, are hurt oftener.
@@ -56,7 +57,7 @@ def play(arena: Arena, size: Size) -> Figures:
     found.check()
     assert audit(arena, doomed, ("CANCELLED",)).lost == 0
     booked = arena.database.count("SELECT count(*) FROM ai_calls")
-    talked = sum(each.stage_id in TALKING for each in arena.journal.marks())
+    talked = sum(each.stage_id in STAGES for each in arena.journal.marks())
     assert booked == talked, "each execution spent money once, and it is booked once"
     hurt = {kind for kind, _ in faults.counts}
     assert len(hurt & {*WORKER_KINDS, *SERVER_KINDS}) >= size.kinds_hit, faults.counts
@@ -65,8 +66,6 @@ def play(arena: Arena, size: Size) -> Figures:
     }
     return {**found.figures, "frames": faults.passed, **by_fault, "kinds_hurt": len(hurt)}
 
-
-TALKING = ("first", "left", "right", "last")
 
 SCENARIO = Scenario(
     1,
