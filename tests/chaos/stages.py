@@ -143,13 +143,16 @@ def companion(number: int) -> Any:
 
 
 def stoppable(number: int) -> Any:
-    """One of many stages that go on until they are told to stop, which they note, or until their time is over, if they have one."""
+    """One of many stages that go on until they are told to stop, which they note, or until their time is over.
+
+    Without `seconds` it never is; with them the times of its siblings are spread over so many.
+    """
 
     @stage(f"stopped-{number}")
     async def stopped_stage(ctx: Context[Task]) -> Answer:
         mark(ctx.input.folder, BEGAN, ctx)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_told(ctx), ctx.input.seconds or None)
+            await asyncio.wait_for(_told(ctx), ctx.input.seconds * (number + 1) / WIDTH or None)
         return Answer(number=ctx.input.number)
 
     return stopped_stage

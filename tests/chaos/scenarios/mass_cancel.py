@@ -47,7 +47,7 @@ def play(arena: Arena, size: Size) -> Figures:
     told = time.monotonic()
     assert arena.database.count(_COMPLETED) == 0, "no success was accepted"
     # All slots are free again, or these would never all have begun.
-    racing = create_runs(arena, client, "cancelled", size.runs, seconds=1.0)
+    racing = create_runs(arena, client, "cancelled", size.runs, seconds=3.0)
     arena.journal.wait_for(2 * stages)
     for run_id in racing:
         client.cancel_run(run_id)
@@ -56,6 +56,7 @@ def play(arena: Arena, size: Size) -> Figures:
         assert each.terminate() == 0, "a worker that owes nothing drains at once"
     found = audit(arena, [*runs, *racing], ("CANCELLED", "COMPLETED"))
     found.check(repeated_max=0)
+    assert 0 < found.stages < stages, "success and cancellation did not race"
     assert arena.database.count(_LATE) == 0, "nothing was told of a run after its end"
     return {
         **found.figures,
