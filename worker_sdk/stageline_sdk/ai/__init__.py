@@ -23,6 +23,7 @@ from stageline_sdk.ai.batches.items import (
     Turn,
 )
 from stageline_sdk.ai.batches.options import BatchOptions
+from stageline_sdk.ai.batches.sync_batch import SyncAiBatch
 from stageline_sdk.ai.errors import (
     AiError,
     InvalidAnswerError,
@@ -101,6 +102,7 @@ __all__ = [
     "Resolver",
     "StageAi",
     "StepLimitError",
+    "SyncAiBatch",
     "SyncStageAi",
     "SyncTextStream",
     "TextResult",

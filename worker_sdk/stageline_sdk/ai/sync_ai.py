@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import Unpack
 
 from stageline_sdk.ai._pump import StreamPump
 from stageline_sdk.ai._scope import AiScope
+from stageline_sdk.ai.batches.options import BatchOptions
+from stageline_sdk.ai.batches.sync_batch import SyncAiBatch
 from stageline_sdk.ai.options import CallOptions, EmbedOptions, Prompt
 from stageline_sdk.ai.results import EmbedResult, ObjectResult, TextResult
 from stageline_sdk.ai.streams import SyncTextStream
@@ -54,6 +56,18 @@ class SyncStageAi:
     def embed(self, texts: str | Sequence[str], **options: Unpack[EmbedOptions]) -> EmbedResult:
         """See `StageAi.embed`."""
         return self._run(self._ai.embed(texts, **options))
+
+    @overload
+    def batch(self, *, name: str = ..., **options: Unpack[BatchOptions]) -> SyncAiBatch[str]: ...
+    @overload
+    def batch(
+        self, output_type: type[T], *, name: str = ..., **options: Unpack[BatchOptions]
+    ) -> SyncAiBatch[T]: ...
+    def batch(
+        self, output_type: type[Any] = str, *, name: str = "batch", **options: Unpack[BatchOptions]
+    ) -> SyncAiBatch[Any]:
+        """See `StageAi.batch`."""
+        return SyncAiBatch(self._ai.batch(output_type, name=name, **options), self._run)
 
     def _run(self, call: Coroutine[Any, Any, T]) -> T:
         """Run a call on the loop that all sync calls of the worker share.

@@ -256,6 +256,22 @@ def test_the_sum_of_costs_is_unknown_where_one_is() -> None:
     assert BatchResults((known, ItemSucceeded(id="c", output="x"))).cost_usd is None
 
 
+@stage("plain")
+def plain(ctx: Context[NoInput]) -> dict[str, str]:
+    batch = ctx.ai.sync.batch()
+    handle = batch.submit({"a": "hello"})
+    while not batch.status(handle).is_ended:
+        batch.cancel(handle)
+    return dict(batch.results(handle, prompts={"a": "hello"}).outputs)
+
+
+async def test_a_plain_stage_waits_for_its_answers(provider: BatchProvider) -> None:
+    provider.pending_polls = 100
+    env = StageEnvironment(models=provider.registry())
+    assert await env.run(plain) == {"a": "hello"}
+    assert [(each.prompt, each.response) for each in env.usage] == [("hello", "hello")]
+
+
 @stage("rehearse")
 async def rehearse(ctx: Context[NoInput, DebugConfig]) -> list[str]:
     pages, texts = ctx.ai.batch(Page), ctx.ai.batch(list[int], name="lists")
