@@ -40,7 +40,11 @@ class Books:
     def __init__(self, fake: FakeProvider) -> None:
         self.records: list[UsageRecord] = []
         self.runtime = AiRuntime(registry_of(fake))
-        self.ai = StageAi("s", self.records.append, AiScope(runtime=self.runtime))
+        self.ai = StageAi("s", self._keep, AiScope(runtime=self.runtime))
+
+    def _keep(self, record: UsageRecord) -> None:
+        if not record.is_open:  # Its end will be told.
+            self.records.append(record)
 
     async def __aenter__(self) -> "Books":
         return self
@@ -63,6 +67,14 @@ async def test_text_over_the_wire_costs_what_the_bill_says(key: str, fake: FakeP
     assert (record.input_tokens, record.cached_input_tokens, record.output_tokens) == (1000, 400, 200)
     assert record.cost_usd == fake.bill.total_usd > 0
     assert record.cost_source == {"house": "caller", "router": "provider"}.get(key, "price-list")
+
+
+async def test_a_model_that_is_told_no_limit_of_tokens_answers(fake: FakeProvider) -> None:
+    """Anthropic's client streams then, for answers may be long."""
+    fake.answer(Reply(text="Paris", tokens=TOKENS))
+    async with Books(fake) as books:
+        assert (await books.ai.generate_text("The capital?", model="claude-haiku-4-5")).text == "Paris"
+    assert books.total_usd == fake.bill.total_usd
 
 
 @each_model

@@ -1,6 +1,7 @@
 """`ctx.ai.sync`: calls of models for plain `def` stages, which run in threads."""
 
 import asyncio
+import inspect
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -80,7 +81,8 @@ class SyncStageAi:
             with self._scope.bounded_thread():
                 return self._scope.runtime.portal.run(call)
         finally:
-            call.close()
+            if inspect.getcoroutinestate(call) == inspect.CORO_CREATED:  # Refused before it began.
+                call.close()
 
 
 def refuse_loop() -> None:

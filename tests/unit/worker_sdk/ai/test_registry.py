@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from stageline_sdk import DefinitionError, NoInput, Worker, Workflow
-from stageline_sdk.ai import AiModel, BatchRoute, MissingKeyError, ModelPrices, ModelRegistry
+from stageline_sdk.ai import (
+    AiModel,
+    BatchRoute,
+    MissingExtraError,
+    MissingKeyError,
+    ModelPrices,
+    ModelRegistry,
+)
 from stageline_sdk.ai._backend.clients import LoopClients
 from stageline_sdk.ai.registry import DEFAULT_MODELS
 from stageline_sdk.presets import AI_MODEL_DEFAULT, MinimalAIConfig
@@ -155,6 +162,33 @@ async def test_each_provider_is_built_with_the_address_it_was_told(model: AiMode
             assert await clients.writer(model) is made
     finally:
         await clients.close()
+
+
+async def test_a_library_of_a_provider_that_is_missing_is_told_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic_ai.models.anthropic", None)
+    registry = ModelRegistry(api_keys=KEYS)
+    with pytest.raises(MissingExtraError, match=r"pip install 'stageline\[anthropic\]'") as caught:
+        await LoopClients(registry).writer(registry.get("claude-haiku-4-5"))
+    assert caught.value.extra == "anthropic"
+
+
+def test_without_any_library_for_ai_the_first_call_says_what_to_install() -> None:
+    code = (
+        "import asyncio, sys; sys.modules['pydantic_ai'] = None\n"
+        "from stageline_sdk.ai import StageAi, MissingExtraError\n"
+        "ai = StageAi('s', lambda record: print(record.cost_usd))\n"
+        "ai.record_call(cost_usd='0.5')\n"
+        "try: asyncio.run(ai.generate_text('?'))\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
+    )
+    booked, told = done.stdout.splitlines()
+    assert booked == "0.5"
+    assert "pip install 'stageline[openai]', [anthropic] or [google]" in told
 
 
 def test_neither_the_sdk_nor_a_worker_loads_the_libraries_for_ai() -> None:

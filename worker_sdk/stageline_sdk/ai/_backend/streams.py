@@ -1,7 +1,7 @@
 """Streams of text, from the first piece to their record: one for each, also when it is left half-way."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 from pydantic_ai.result import StreamedRunResult
 
@@ -22,8 +22,11 @@ async def open_stream(call: Call, cancelled: CancelSignal) -> AsyncIterator[Text
         return call.text_result(written.text) if written.has_ended else None
 
     try:
-        async with agent.run_stream(**call.arguments()) as run:
-            yield TextStream(_pieces(run, call, written, cancelled), result)
+        async with (
+            agent.run_stream(**call.arguments()) as run,
+            aclosing(_pieces(run, call, written, cancelled)) as pieces,
+        ):
+            yield TextStream(pieces, result)
     except BaseException as error:
         said = call.our_error(error)
         is_complete = meter.last is not None and meter.last.state == "complete" and said is error
@@ -46,7 +49,7 @@ class _Written:
 
 async def _pieces(
     run: StreamedRunResult[None, str], call: Call, written: _Written, cancelled: CancelSignal
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     try:
         async for piece in run.stream_text(delta=True, debounce_by=None):
             cancelled.raise_if_set()
