@@ -20,7 +20,7 @@ SEED ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg go-sdk typescript-sdk conformance simulate chaos demo bench bench-check profile clean
+	verify test test-pg go-sdk typescript-sdk conformance simulate chaos demo bench bench-check bench-peers profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,14 @@ setup: .venv/.installed ## Make .venv and install everything (fast when nothing 
 
 .venv-gen/.installed: pyproject.toml
 	@tools/bootstrap.sh .venv-gen --group gen
+
+.venv-peers/.installed: pyproject.toml
+	@tools/bootstrap.sh .venv-peers --group peers
+
+RESTATE := build/peers/node_modules/.bin/restate-server
+
+$(RESTATE):
+	@npm install --silent --no-audit --no-fund --prefix build/peers @restatedev/restate-server@1.7.12
 
 fmt: setup ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only --quiet .
@@ -107,9 +115,12 @@ bench-check: setup ## Measure, and fail where a ratio is 15 % worse than the com
 	$(RUN) -m benchmarks --output bench-result.json $(ARGS)
 	$(RUN) -m benchmarks.check bench-result.json
 
+bench-peers: setup .venv-peers/.installed $(RESTATE) ## Measure Restate, DBOS and Temporal beside Stageline (needs Node)
+	$(RUN) -m benchmarks.peers $(ARGS)
+
 profile: setup ## Show where the server's time goes while it is saturated
 	$(RUN) -m benchmarks --profile server-profile.txt $(ARGS)
 
 clean: ## Remove environments, caches and builds (keeps the dev server's data)
-	rm -rf .venv .venv-gen build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-gen .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Other systems on the same workloads, each in a process of an environment of its own: `make bench-peers`."""
