@@ -4,13 +4,14 @@ import asyncio
 import logging
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
 from stageline_engine.errors import EngineError
-from stageline_engine.ports import RunFilter, RunQueries
+from stageline_engine.ports import RunQueries
 from stageline_server.dispatch.background import Background
 from stageline_server.shutdown import Shutdown
 
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 PROBE_LIMIT = timedelta(seconds=3)
 """A database that takes longer for a read by primary key is not healthy."""
+
+NOBODY = UUID(int=0)
 
 
 class HealthService(health_aio.HealthServicer):
@@ -62,7 +65,7 @@ class HealthMonitor(Background):
         await self._tell(serving=not self._shutdown.begun and await self._database_answers())
 
     async def _database_answers(self) -> bool:
-        probe = self._queries.list_runs(RunFilter("default"), limit=1)
+        probe = self._queries.lease_is_live("default", NOBODY, 1, NOBODY)  # one statement, by primary key
         try:
             await asyncio.wait_for(probe, PROBE_LIMIT.total_seconds())
         except (EngineError, TimeoutError):

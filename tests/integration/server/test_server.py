@@ -47,7 +47,7 @@ async def test_health_is_told_for_the_server_and_each_service(server: Server) ->
 class AwayQueries:
     """Queries whose database is away."""
 
-    async def list_runs(self, *_: object, **__: object) -> None:
+    async def lease_is_live(self, *_: object) -> None:
         raise StorageUnavailableError("away")
 
 
