@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Generic, Literal
 
 from typing_extensions import TypeVar
@@ -93,7 +94,7 @@ class ItemFailed:
 ItemResult = ItemSucceeded[T] | ItemFailed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BatchResults(Generic[T]):
     """The results of all items, in the order in which they were submitted.
 
@@ -109,12 +110,12 @@ class BatchResults(Generic[T]):
     def __len__(self) -> int:
         return len(self.items)
 
-    @property
+    @cached_property
     def outputs(self) -> Mapping[str, T]:
         """The answers of the items that succeeded, by item id."""
         return {each.id: each.output for each in self.items if isinstance(each, ItemSucceeded)}
 
-    @property
+    @cached_property
     def failures(self) -> Mapping[str, ItemFailed]:
         """The items that failed, by item id."""
         return {each.id: each for each in self.items if isinstance(each, ItemFailed)}

@@ -61,13 +61,14 @@ class PartResults:
             return {item_id: self._refused(batch, item_id, refusal) for item_id in self._part.item_ids}
         # Only how to read answers matters from here on, and that is the same for all items.
         request = request_of(BatchItem(id="", prompt=""), "", self._terms.output, self._desk.settings)
-        read_results: dict[str, ItemResult[Any]] = {}
+        own, answered = set(self._part.item_ids), dict[str, ItemResult[Any]]()
         for result in results:
             said = read(self._desk.provider.model, self._terms.model, result, request)
-            read_results[self._item_id(result)] = self._result(batch, self._item_id(result), said)
-        return {
-            item_id: each for item_id, each in read_results.items() if item_id in set(self._part.item_ids)
-        }
+            item_id = self._item_id(result)
+            answer = self._result(batch, item_id, said)
+            if item_id in own:
+                answered[item_id] = answer
+        return answered
 
     def _item_id(self, result: BatchResult) -> str:
         """Return the item of a result; the provider's id of it, if an earlier attempt has submitted what this one did not."""
