@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from stageline_sdk._failures import final_failure
 from stageline_sdk._job import (
     AnnotationRecord,
     Cancelled,
@@ -69,6 +71,7 @@ class StageProcesses:
             models: The models that AI calls can name; each process gets a copy.
         """
         self._models = models
+        self._fault = _pickling_fault(models)
         # Spawn: a fork of a process with threads and gRPC channels may deadlock.
         self._context = multiprocessing.get_context("spawn")
         self._lock = threading.Lock()
@@ -80,6 +83,13 @@ class StageProcesses:
         self, stage: Stage[Any, Any, Any], job: Job, sink: ContextSink, cancelled: CancelSignal
     ) -> Outcome:
         """Run one attempt of a stage in a process, and block this thread until it has ended."""
+        if self._fault:
+            return final_failure(
+                "INTERNAL",
+                "stageline_sdk.errors.DefinitionError",
+                f"the worker's models cannot be given to the process of stage {stage.id!r}: the resolvers of a "
+                f"ModelRegistry must be functions of a module then ({self._fault})",
+            )
         child = self._take()
         unsubscribe = cancelled.subscribe(lambda: self._cancel(child, cancelled.reason))
         try:
@@ -137,6 +147,17 @@ class StageProcesses:
         timer = threading.Timer(PROCESS_CANCEL_GRACE.total_seconds(), child.process.kill)
         timer.daemon = True
         timer.start()
+
+
+def _pickling_fault(models: ModelRegistry | None) -> str:
+    """Say why a registry cannot be sent to a process; empty where it can."""
+    if models is None:
+        return ""
+    try:
+        ForkingPickler.dumps(models)
+    except Exception as error:  # noqa: BLE001 - a user's resolver may raise anything while it is pickled
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _converse(child: _Child, sink: ContextSink) -> Outcome:

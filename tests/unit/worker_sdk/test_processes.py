@@ -13,6 +13,7 @@ from stageline_sdk._execute import StageRunner
 from stageline_sdk._job import Cancelled, Completed, Job, StageFailure
 from stageline_sdk._limits import PROCESS_CANCEL_GRACE
 from stageline_sdk._process_child import find_stage
+from stageline_sdk.ai import ModelRegistry
 from stageline_sdk.cancellation import CancelSource
 from tests.unit.worker_sdk import samples
 from tests.unit.worker_sdk.sinks import KeepingSink
@@ -109,6 +110,15 @@ async def test_a_runner_that_closes_leaves_no_process_behind() -> None:
     await asyncio.to_thread(
         eventually_sync, lambda: not multiprocessing.active_children(), what="the end of the processes"
     )
+
+
+async def test_models_that_cannot_go_into_a_process_are_told_with_what_to_do() -> None:
+    models = ModelRegistry(resolvers={"mine": lambda model: model})
+    async with StageRunner(models) as runner:
+        outcome = await runner.run(samples.in_process, JOB, KeepingSink())
+    assert isinstance(outcome, StageFailure)
+    assert outcome.retryable is False
+    assert "must be functions of a module" in outcome.message
 
 
 def test_a_stage_is_found_by_its_function_or_by_its_id() -> None:
