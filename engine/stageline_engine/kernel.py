@@ -27,7 +27,7 @@ from stageline_engine.handlers.maintenance import (
     replay_dead_letters,
     sequence_events,
 )
-from stageline_engine.handlers.outbox import flush_outbox
+from stageline_engine.handlers.outbox import flush_outbox, keep_consumers
 from stageline_engine.handlers.report import report_jobs, report_progress
 from stageline_engine.handlers.rerun import rerun_runs
 from stageline_engine.handlers.resume import resume_stages
@@ -198,6 +198,16 @@ class Kernel:
         if isinstance(command, commands.PollSuspended):
             return await poll_suspended(command, self._in_process())
         return (await self.dispatch_many([command])).results[0]
+
+    async def keep_consumers(self) -> None:
+        """Notes that the consumers of events live: each is told of every event that gets its place in the log from now on.
+
+        ``outbox.flush`` does so too; call this before anything happens that they must not miss.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        await keep_consumers(self._persistence, self._sinks, self._clock)
 
     def _in_process(self) -> Site:
         if self._site is None:

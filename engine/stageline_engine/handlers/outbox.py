@@ -59,6 +59,14 @@ async def flush_outbox(
     )
 
 
+async def keep_consumers(persistence: Persistence, consumers: Collection[str], clock: Clock) -> None:
+    """Notes that consumers live, before there is anything to tell them."""
+    if consumers:
+        async with persistence.begin() as work:
+            await work.keep_consumers(consumers, clock.now())
+            await work.commit(ChangeSet())
+
+
 async def _sequence(persistence: Persistence, consumers: Collection[str], clock: Clock) -> None:
     """Gives every committed event its place, and makes sure that these consumers are told."""
     taken = SEQUENCED_MAX

@@ -45,6 +45,14 @@ class EventFlow:
         """
         return await self._kernel.dispatch(FlushOutbox(consumer=consumer))
 
+    async def register(self) -> None:
+        """Has the consumers told of every event that gets its place in the log from now on.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        await self._kernel.keep_consumers()
+
     def ring(self) -> None:
         """Says that there may be new events."""
         for alarm in self.alarms.values():

@@ -11,7 +11,6 @@ from stageline_engine.errors import EngineError
 from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.lost_offers import LostOffers
 from stageline_server.dispatch.sessions import LocalSession
-from stageline_server.dispatch.timers import Loop
 
 if TYPE_CHECKING:
     from stageline_server.dispatch.plane import ControlPlane
@@ -31,7 +30,7 @@ CLEANING_INTERVAL = timedelta(seconds=60)
 
 
 class Housekeeping:
-    """Slow loops; no run waits for any of them while all goes well."""
+    """Slow chores; no run waits for any of them while all goes well."""
 
     def __init__(self, plane: "ControlPlane") -> None:
         """Takes the plane whose sessions it looks after."""
@@ -40,11 +39,11 @@ class Housekeeping:
         self._renewal = settings.session_timeout / 3
         self._renewals_in_a_row = 0
         self.lost_offers = LostOffers(plane.sessions, plane.ports.sessions.held_leases, plane.take_back)
-        self.loops = [
-            Loop(self._keep_alive, self._renewal, name="renew sessions and reap stale leases"),
-            Loop(self._repair, REPAIR_INTERVAL, name="repair runs that stand still"),
-            Loop(self._clean_blobs, CLEANING_INTERVAL, name="remove stored bytes that nobody needs"),
-            Loop(self._recheck, settings.recheck_interval, name="recheck the queue"),
+        self.alarms = [
+            plane.alarm(self._keep_alive, "renew sessions and reap stale leases", every=self._renewal),
+            plane.alarm(self._repair, "repair runs that stand still", every=REPAIR_INTERVAL),
+            plane.alarm(self._clean_blobs, "remove stored bytes that nobody needs", every=CLEANING_INTERVAL),
+            plane.alarm(self._recheck, "recheck the queue", every=settings.recheck_interval),
         ]
 
     async def give_up(self, session: LocalSession) -> None:

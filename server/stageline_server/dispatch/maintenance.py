@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from stageline_engine.commands import HistoryPurged, ReapStaleLeases
 from stageline_engine.rejections import Rejection
-from stageline_server.dispatch.timers import Loop
 
 if TYPE_CHECKING:
     from stageline_server.dispatch.plane import ControlPlane
@@ -58,9 +57,9 @@ class Maintenance:
     def __init__(self, plane: "ControlPlane") -> None:
         """Takes the plane that it works for."""
         self._plane = plane
-        self.loops = [
-            Loop(plane.events.catch_up, SEQUENCE_INTERVAL, name="give events their place"),
-            Loop(self._forget, FORGET_INTERVAL, name="forget what is past keeping"),
+        self.alarms = [
+            plane.alarm(plane.events.catch_up, "give events their place", every=SEQUENCE_INTERVAL),
+            plane.alarm(self._forget, "forget what is past keeping", every=FORGET_INTERVAL),
         ]
 
     async def tick(self) -> Tick:

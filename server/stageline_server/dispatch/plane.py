@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -102,7 +102,7 @@ class ControlPlane:
         self.leaser = Leaser(self.sessions, self._lease, batch_max=batch_max, promised=self._reports_waiting)
         self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=batch_max)
         self._announcer = Announcer(ports.transport)
-        self._alarm = Alarm(self._take_what_is_due, ports.clock, ports.scheduler, name="what is due")
+        self._alarm = self.alarm(self._take_what_is_due, "what is due")
         self.housekeeping = Housekeeping(self)
         self.maintenance = Maintenance(self)
         self._listener = Listener(ports.transport, self.take_hint)
@@ -119,6 +119,12 @@ class ControlPlane:
         committers = range(self.settings.committers)
         self._reports = [self._batcher(f"report-{number}", reports.commit) for number in committers]
 
+    def alarm(
+        self, step: Callable[[], Awaitable[datetime | None]], name: str, *, every: timedelta | None = None
+    ) -> Alarm:
+        """Makes a timer on this plane's clock; see there."""
+        return Alarm(step, self.ports.clock, self.ports.scheduler, name=name, every=every)
+
     def _batcher(
         self, name: str, commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
     ) -> Batcher[Any, Any]:
@@ -127,7 +133,7 @@ class ControlPlane:
     @property
     def _parts(self) -> list[Background]:
         """Everything that works by itself, in the order in which it starts and stops."""
-        upkeep = [*self.housekeeping.loops, *self.maintenance.loops, *self.events.alarms.values()]
+        upkeep = [*self.housekeeping.alarms, *self.maintenance.alarms, *self.events.alarms.values()]
         paced = [*upkeep, self._alarm, self.leaser, *self._batchers]
         return [self._listener, *paced, self._announcer, self.logs]
 
@@ -138,7 +144,14 @@ class ControlPlane:
         return [*changes, *said, *self._reports]
 
     async def start(self) -> None:
-        """Begins to work."""
+        """Begins to work.
+
+        Its plugins are known to the event log before that: they are told of whatever happens from now on, whoever places it.
+
+        Raises:
+            StorageUnavailableError: The database is away.
+        """
+        await self.events.register()
         for part in self._parts:
             part.start()
 

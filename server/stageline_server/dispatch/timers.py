@@ -1,8 +1,9 @@
-"""Timers that are exact, and the slow housekeeping that nothing waits for."""
+"""The one shape of what a server does by itself: a step, called when a hint says so, at its exact time, and by a steady pace."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from stageline_engine.errors import EngineError
@@ -12,17 +13,33 @@ from stageline_server.dispatch.background import Background
 _log = logging.getLogger(__name__)
 
 FAILURE_PAUSE_SECONDS = 0.5
-"""Wait before a failed step is tried again."""
+"""Wait before a failed step is tried again that has no pace of its own."""
 
 
 class Alarm(Background):
-    """Calls a step at the earliest time that it was set to. The step says when it wants to be called next."""
+    """Calls a step at the earliest time that it was set to, and at a steady pace if it has one. A step that fails comes again."""
 
     def __init__(
-        self, step: Callable[[], Awaitable[datetime | None]], clock: Clock, scheduler: Scheduler, *, name: str
+        self,
+        step: Callable[[], Awaitable[datetime | None]],
+        clock: Clock,
+        scheduler: Scheduler,
+        *,
+        name: str,
+        every: timedelta | None = None,
     ) -> None:
-        """Takes the step, which is also called once at the start, and what wakes at a time of the clock."""
+        """Takes the step, which is also called once at the start.
+
+        Args:
+            step: What to do. It may say when it wants to be called next.
+            clock: The time that it is set by.
+            scheduler: Wakes at a time of that clock.
+            name: For logs and debuggers.
+            every: The longest from the end of one step to the start of the next, in real time: housekeeping whose pace is the
+                machine's, whatever the clock says. None: it is called when it was set only.
+        """
         super().__init__(name)
+        self._every_seconds = None if every is None else every.total_seconds()
         self._step = step
         self._clock = clock
         self._scheduler = scheduler
@@ -47,11 +64,13 @@ class Alarm(Background):
                 wanted = await self._step()
             except EngineError:
                 _log.warning("%s failed; trying again", self.name, exc_info=True)
-                await asyncio.sleep(FAILURE_PAUSE_SECONDS)
+                await asyncio.sleep(self._every_seconds or FAILURE_PAUSE_SECONDS)
                 continue
             if wanted is not None:
                 self.set_no_later_than(wanted)
-            await self._wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_seconds):
+                    await self._wait()
 
     async def _wait(self) -> None:
         """Waits for the time that is set, which may be set earlier meanwhile."""
@@ -73,21 +92,3 @@ class Alarm(Background):
             due.cancel()
             changed.cancel()
             await asyncio.gather(due, changed, return_exceptions=True)
-
-
-class Loop(Background):
-    """Calls a step at a steady interval. A step that fails is logged and comes again: none ends the loop."""
-
-    def __init__(self, step: Callable[[], Awaitable[None]], interval: timedelta, *, name: str) -> None:
-        """Takes the step and the time from the end of one to the start of the next."""
-        super().__init__(name)
-        self._step = step
-        self._interval = interval.total_seconds()
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._step()
-            except EngineError:
-                _log.warning("%s failed; trying again", self.name, exc_info=True)
-            await asyncio.sleep(self._interval)

@@ -3,9 +3,11 @@
 import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
@@ -14,13 +16,17 @@ from stageline.v1 import event_service_pb2 as messages
 from stageline.v1 import run_service_pb2
 from stageline.v1.event_service_pb2_grpc import EventServiceStub
 from stageline_engine import limits
+from stageline_engine.commands import EventsSequenced, SequenceEvents
+from stageline_engine.kernel import Kernel
 from stageline_engine.plugins import PluginEvent, define_plugin, run_plugins
 from stageline_engine.ports import OutboxSettlement, PurgeBefore
 from stageline_engine.records import ChangeSet
+from stageline_engine.testing import CollectingSink, waits_until_released
 from stageline_server.app import Application
 from stageline_server.dispatch.ports import Ports
 from stageline_server.services.event_stream import EVENTS_PER_READ
-from tests.integration.server.running import Server, documents, refused, running
+from stageline_server.stores import memory_ports
+from tests.integration.server.running import Server, documents, refused, run_uuid, running
 from tests.waiting import eventually
 
 Request = messages.StreamEventsRequest
@@ -261,3 +267,26 @@ async def give_up(application: Application, consumer: str) -> None:
         ]
         await work.settle_outbox(consumer, dead)
         await work.commit(ChangeSet())
+
+
+async def test_a_plugin_is_told_of_all_that_happens_from_the_moment_that_its_server_serves() -> None:
+    """Another server, which does not have the plugin, places the events before this one's first flush can."""
+    sink = CollectingSink()
+    ports = memory_ports({"late": sink})
+    other = Kernel(ports.persistence, ports.registry, ports.clock, ports.ids)
+    async with AsyncExitStack() as stack, ports.persistence.begin() as busy:
+        await busy.sequence_events(ports.clock.now(), 1)
+        first_in_line = await waits_until_released(other.dispatch(SequenceEvents()))
+        server = await stack.enter_async_context(running(ports))
+        await server.register(documents())
+        run = await server.create()
+        await busy.commit(ChangeSet())
+        stack.push_async_callback(told_of, sink, run_uuid(run))
+    assert (await first_in_line) == EventsSequenced(1)
+
+
+async def told_of(sink: CollectingSink, run_id: UUID) -> None:
+    async def is_told() -> bool:
+        return [event.type for event in sink.taken if event.run_id == run_id][:1] == ["workflow:created"]
+
+    await eventually(is_told, what="the first event of the run", within=timedelta(seconds=5))

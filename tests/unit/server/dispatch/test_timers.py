@@ -1,4 +1,4 @@
-"""Alarms ring at the earliest time that they were set to; loops go on whatever their step does."""
+"""Alarms ring at the earliest time that they were set to, or at their pace, and go on whatever their step does."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from stageline_engine.errors import StorageUnavailableError
 from stageline_engine.testing.clock import VirtualClock
-from stageline_server.dispatch.timers import Alarm, Loop
+from stageline_server.dispatch.timers import Alarm
 
 HOUR = timedelta(hours=1)
 
@@ -95,17 +95,31 @@ async def test_a_step_that_fails_comes_again() -> None:
         await steps.next()
 
 
-async def test_a_loop_goes_on_after_a_failure() -> None:
+async def test_one_with_a_pace_goes_on_after_a_failure_though_time_stands_still() -> None:
     ran: asyncio.Queue[None] = asyncio.Queue()
     errors: list[Exception] = [StorageUnavailableError("away"), RuntimeError("unforeseen")]
 
-    async def step() -> None:
+    async def step() -> datetime | None:
         ran.put_nowait(None)
         if errors:
             raise errors.pop(0)
+        return None
 
-    loop = Loop(step, timedelta(milliseconds=1), name="test")
-    loop.start()
+    clock = VirtualClock()
+    paced = Alarm(step, clock, clock, name="test", every=timedelta(milliseconds=1))
+    paced.start()
     for _ in range(4):
         await asyncio.wait_for(ran.get(), 20)
-    await loop.stop()
+    await paced.stop()
+
+
+async def test_one_with_a_pace_is_woken_before_its_turn() -> None:
+    steps, clock = Steps(), VirtualClock()
+    paced = Alarm(steps, clock, clock, name="test", every=timedelta(days=1))
+    paced.start()
+    await steps.next()
+    steps.answers.put_nowait(None)
+    await settle()
+    paced.set_no_later_than(clock.now())
+    await steps.next()
+    await paced.stop()
