@@ -14,7 +14,7 @@ from stageline_sdk._client_base import ClientBase
 from stageline_sdk._decode import decode_run
 from stageline_sdk._decode_upkeep import decode_annotation
 from stageline_sdk._payload import jsonable, jsonable_fields
-from stageline_sdk._wire import to_payload
+from stageline_sdk._wire import to_payload, to_timestamp
 from stageline_sdk.runs import Annotation, Run
 
 
@@ -221,11 +221,9 @@ class RunChanges(ClientBase):
             actor_kind=actor_kind,
             actor_id=actor_id,
             generation=generation,
+            since=to_timestamp(since),
+            until=to_timestamp(until),
         )
-        if since is not None:
-            request.since.FromDatetime(since)
-        if until is not None:
-            request.until.FromDatetime(until)
         while True:
             response = await self._call(self._runs.ListAnnotations, request)
             for message in response.annotations:

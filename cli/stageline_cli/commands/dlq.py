@@ -40,10 +40,11 @@ def list_(plugin: str, as_json: bool, address: str | None, namespace: str) -> No
     if not found:
         click.echo("No dead letters: every event was delivered, or will be.", err=True)
         return
-    shown = table("DEAD LETTER", "EVENT", "#TRIES", "SINCE", "LAST ERROR")
+    shown = table("DEAD LETTER", "PLUGIN", "EVENT", "#TRIES", "SINCE", "LAST ERROR")
     for each in found:
         error = escape(one_line(each.last_error))
-        shown.add_row(escape(each.id), escape(each.event.type), str(each.attempts), moment(each.at), error)
+        names = (escape(each.id), escape(each.plugin), escape(each.event.type))
+        shown.add_row(*names, str(each.attempts), moment(each.at), error)
     stdout().print(shown)
 
 

@@ -1,10 +1,12 @@
 """`stageline run rerun`, `resume`, `annotate` and `annotations`: what happens to a run after its start."""
 
+from datetime import datetime
 from typing import Any
 
 import click
 
 from stageline_cli.connecting import Target, speak, target_options
+from stageline_cli.durations import moment_of
 from stageline_cli.json_arguments import JsonType
 from stageline_sdk import Annotation, Client, Run
 
@@ -135,10 +137,29 @@ def annotate(run_id: str, key: str, value: str, address: str | None, namespace: 
 @click.argument("run_id")
 @click.option("--key", "key_prefix", default="", help="Only this key, and those below it.")
 @click.option("--stage", "stage_id", default="", help="Only notes of this stage.")
+@click.option("--scope", default="", help="Only notes of this scope, such as run or stage.")
+@click.option("--scope-id", default="", help="Only notes about the thing of this id in its scope.")
+@click.option("--actor-kind", default="", help="Only notes by actors of this kind, such as human or agent.")
+@click.option("--actor-id", default="", help="Only notes by the actor of this id.")
+@click.option("--generation", type=click.IntRange(min=1), help="Only notes of this generation of a stage.")
+@click.option("--since", type=moment_of, metavar="TIME", help="Only notes made at this time or later.")
+@click.option("--until", type=moment_of, metavar="TIME", help="Only notes made before this time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the notes as a JSON array.")
 @target_options
-def annotations(
-    run_id: str, key_prefix: str, stage_id: str, as_json: bool, address: str | None, namespace: str
+def annotations(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    run_id: str,
+    key_prefix: str,
+    stage_id: str,
+    scope: str,
+    scope_id: str,
+    actor_kind: str,
+    actor_id: str,
+    generation: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+    address: str | None,
+    namespace: str,
 ) -> None:
     """Show the notes on a run: what was decided, why, by whom.
 
@@ -146,13 +167,25 @@ def annotations(
     Examples:
       stageline run annotations 0192f0c1-...
       stageline run annotations 0192f0c1-... --key decision --json | jq .[].value
+      stageline run annotations 0192f0c1-... --actor-kind human --since 2026-08-01T09:00Z
     """  # noqa: D301 - click reads the control character
     from rich.markup import escape
 
     from stageline_cli.output import annotation_as_json, moment, one_line, print_json, stdout, table
 
     async def read(client: Client) -> list[Annotation]:
-        found = client.annotations(run_id, key_prefix=key_prefix, stage_id=stage_id)
+        found = client.annotations(
+            run_id,
+            key_prefix=key_prefix,
+            stage_id=stage_id,
+            scope=scope,
+            scope_id=scope_id,
+            actor_kind=actor_kind,
+            actor_id=actor_id,
+            generation=generation,
+            since=since,
+            until=until,
+        )
         return [each async for each in found]
 
     found = speak(Target(address, namespace), read)

@@ -14,7 +14,8 @@ from stageline_cli.exit_codes import ExitCode
 from stageline_cli.group import stageline
 from stageline_sdk import Client, Context, NonRetryableError, Worker, Workflow, stage
 from stageline_server.stores import memory_ports
-from tests.integration.server.running import running
+from tests.integration.server.running import Server, running
+from tests.integration.server.test_upkeep import give_up
 from tests.waiting import eventually
 
 Run = Callable[..., Awaitable[Result]]
@@ -32,23 +33,29 @@ HELLO = Workflow("hello", input=dict[str, str], title="Greets").pipe(greet).buil
 
 
 @pytest.fixture
-async def cli() -> AsyncIterator[Run]:
+async def server() -> AsyncIterator[Server]:
+    """A server on this loop."""
+    async with running(memory_ports()) as started:
+        yield started
+
+
+@pytest.fixture
+async def cli(server: Server) -> AsyncIterator[Run]:
     """Runs commands; the server lives on this loop, so each command runs in a thread."""
-    async with running(memory_ports()) as server:
-        address = server.application.address
-        worker = Worker(HELLO)
-        serving = asyncio.create_task(worker.run(address))
-        async with Client(address) as client:
-            await eventually(lambda: _is_registered(client), what="the workflow")
+    address = server.application.address
+    worker = Worker(HELLO)
+    serving = asyncio.create_task(worker.run(address))
+    async with Client(address) as client:
+        await eventually(lambda: _is_registered(client), what="the workflow")
 
-        async def run(*arguments: str, stdin: str | None = None) -> Result:
-            runner = CliRunner(env={"STAGELINE_ADDRESS": address, "COLUMNS": "200"})
-            return await asyncio.to_thread(runner.invoke, stageline, arguments, input=stdin)
+    async def run(*arguments: str, stdin: str | None = None) -> Result:
+        runner = CliRunner(env={"STAGELINE_ADDRESS": address, "COLUMNS": "200"})
+        return await asyncio.to_thread(runner.invoke, stageline, arguments, input=stdin)
 
-        yield run
-        worker.stop(timedelta(0))
-        with suppress(Exception):
-            await serving
+    yield run
+    worker.stop(timedelta(0))
+    with suppress(Exception):
+        await serving
 
 
 async def _is_registered(client: Client) -> bool:
@@ -215,3 +222,34 @@ async def test_a_run_can_be_started_later(cli: Run) -> None:
     assert both.exit_code == ExitCode.USAGE
     odd = await cli("run", "start", "hello", "--start-at", "tomorrow")
     assert "2026-08-01T09:00" in odd.stderr
+
+
+async def test_notes_are_filtered_by_who_when_and_about_what(cli: Run) -> None:
+    started = await cli("run", "start", "hello", "--input", '{"name": "Ada"}', "--delay", "1h")
+    run_id = started.stdout.strip()
+    for value, by, scope in (("1", "human:jane", "run"), ("2", "agent:judge", "page")):
+        assert (
+            await cli("run", "annotate", run_id, "mark", value, "--by", by, "--scope", scope)
+        ).exit_code == 0
+
+    async def found(*filters: str) -> list[int]:
+        return [note["value"] for note in json.loads((await cli(*command, *filters)).stdout)]
+
+    command = ("run", "annotations", run_id, "--json")
+    assert await found() == [1, 2]
+    assert await found("--actor-kind", "human") == [1]
+    assert await found("--actor-id", "judge") == [2]
+    assert await found("--scope", "page") == [2]
+    assert await found("--since", "2999-01-01") == []
+    assert await found("--until", "2999-01-01T00:00Z") == [1, 2]
+    assert await found("--until", "2001-01-01") == []
+    assert await found("--generation", "1") == []
+    assert await found("--scope-id", "x") == []
+
+
+async def test_dead_letters_are_shown_with_their_plugin(cli: Run, server: Server) -> None:
+    await cli("run", "start", "hello", "--input", '{"name": "Ada"}', "--delay", "1h")
+    await give_up(server)
+    shown = await cli("dlq", "list")
+    assert "PLUGIN" in shown.stdout
+    assert "sink" in shown.stdout.split()

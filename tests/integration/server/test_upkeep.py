@@ -116,7 +116,7 @@ async def test_dead_letters_are_listed_and_replayed_by_id_and_all_together(serve
     events = EventServiceStub(server.channel)
     await server.register(documents())
     runs = sorted([(await server.create()).run_id for _ in range(3)])
-    await _give_up(server)
+    await give_up(server)
     request = event_service_pb2.ListDeadLettersRequest(page_size=2)
     first = await events.ListDeadLetters(request)
     request.page_token = first.next_page_token
@@ -144,7 +144,7 @@ async def test_dead_letters_are_listed_and_replayed_by_id_and_all_together(serve
     assert not (await events.ListDeadLetters(event_service_pb2.ListDeadLettersRequest())).dead_letters
 
 
-async def _give_up(server: Server) -> None:
+async def give_up(server: Server) -> None:
     """Dead-letters the first event of every run, as a flusher does whose sink refuses it for hours."""
     persistence, now = server.ports.persistence, server.ports.clock.now()
     until = now + timedelta(minutes=1)
