@@ -34,6 +34,7 @@ from stageline_engine.handlers.runs import run_not_found
 from stageline_engine.limits import LEASE_DURATION
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.session import NO_SERVER, SessionRow
+from stageline_engine.payload_store import PayloadStore
 from stageline_engine.ports import (
     Clock,
     DueCheck,
@@ -93,13 +94,15 @@ class Site:
         registry: WorkflowRegistry,
         clock: Clock,
         ids: IdSource,
+        payloads: PayloadStore | None,
     ) -> None:
-        """Takes the kernel, the ports of execution, and those of the kernel that are needed too."""
+        """Takes the kernel, the ports of execution, and what of the kernel's own is needed too."""
         self.kernel = kernel
         self.ports = execution
         self.registry = registry
         self.clock = clock
         self.ids = ids
+        self.payloads = payloads
 
     async def lease(
         self, namespace: str, run_id: UUID, stage_id: str, route_id: int
@@ -161,7 +164,7 @@ class Site:
         Raises:
             Exception: The executor failed. The job was handed back.
         """
-        work = asyncio.ensure_future(self.ports.executor.execute(offer, _Voice(self, offer)))
+        work = asyncio.ensure_future(self._execute(offer))
         lost = asyncio.ensure_future(self.until_lost(offer))
         ends: list[asyncio.Future[Any]] = [work, lost]
         late = None
@@ -180,6 +183,15 @@ class Site:
             for task in ends:
                 task.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _execute(self, offer: JobOffer) -> Outcome:
+        """Executors are given payloads, wherever they are stored, never references."""
+        whole = offer if self.payloads is None else await self.payloads.resolved(offer)
+        return await self.ports.executor.execute(whole, _Voice(self, offer))
+
+    async def text(self, namespace: str, text: str) -> str:
+        """Returns a payload as it was given."""
+        return text if self.payloads is None else await self.payloads.text(namespace, text)
 
 
 class _Voice:
@@ -215,7 +227,7 @@ class _Voice:
         known = workflow.definition.number_by_id if workflow else {}
         numbers = {known[id_]: id_ for id_ in stage_ids if id_ in offer.completed_stage_ids}
         found = await site.ports.queries.read_outputs(offer.namespace, offer.lease.run_id, list(numbers))
-        return {numbers[number]: text for number, text in found.items()}
+        return {numbers[number]: await site.text(offer.namespace, text) for number, text in found.items()}
 
 
 async def execute_job(command: ExecuteJob, site: Site) -> JobExecuted | Rejection:
@@ -227,7 +239,8 @@ async def execute_job(command: ExecuteJob, site: Site) -> JobExecuted | Rejectio
     for each in found.stages:
         output = each.result.output if each.result else None
         if each.stage.stage_id == command.stage_id and output is not None:
-            return JobExecuted(Completed(output.encode()), Disposition.ALREADY_RECORDED)
+            whole = await site.text(namespace, output)
+            return JobExecuted(Completed(whole.encode()), Disposition.ALREADY_RECORDED)
     if found.run.state.terminal:
         return JobExecuted(ghost=True)
     run = found.run

@@ -127,7 +127,9 @@ class Kernel:
         self._sinks = dict(sinks or {})
         self._payloads = payloads
         self._sessions = sessions
-        self._site = Site(self, execution, registry, clock, ids) if execution is not None else None
+        self._site = None
+        if execution is not None:
+            self._site = Site(self, execution, registry, clock, ids, payloads)
 
     async def dispatch_many(
         self, batch: Sequence[commands.Command[Result]], demands: Sequence[commands.LeaseDemand] = ()

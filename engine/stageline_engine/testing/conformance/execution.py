@@ -25,7 +25,7 @@ from stageline_engine.commands import (
 from stageline_engine.events import StageError
 from stageline_engine.execution import Execution
 from stageline_engine.kernel import Kernel
-from stageline_engine.limits import CHECK_TIMEOUT, LEASE_DURATION
+from stageline_engine.limits import CHECK_TIMEOUT, LEASE_DURATION, PAYLOAD_INLINE_BYTES_MAX
 from stageline_engine.model.job import JobKind
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
@@ -106,7 +106,14 @@ def in_process(scene: Scene, behave: Behaviour) -> Kernel:
     """A kernel that runs stages by themselves, on the time of a scene."""
     backend = scene.backend
     execution = Execution(_Scripted(behave), backend.sessions, backend.queries, backend.logs, scene.clock)
-    return Kernel(backend.persistence, backend.registry, scene.clock, scene.ids, execution=execution)
+    return Kernel(
+        backend.persistence,
+        backend.registry,
+        scene.clock,
+        scene.ids,
+        payloads=scene.payloads,
+        execution=execution,
+    )
 
 
 async def execute(kernel: Kernel, run_id: UUID, stage_id: str) -> JobExecuted:
@@ -128,6 +135,34 @@ async def suspend_at_once(offer: JobOffer, voice: JobVoice) -> Outcome:
 
 class ExecutionConformance(Conformance):
     """``job.execute`` and ``stage.pollSuspended``."""
+
+    async def test_executors_are_given_large_payloads_and_no_references(self) -> None:
+        large = orjson.dumps("x" * PAYLOAD_INLINE_BYTES_MAX)
+        heard: dict[str, str | None] = {}
+
+        async def behave(offer: JobOffer, voice: JobVoice) -> Outcome:
+            if offer.kind is JobKind.CHECK:
+                heard["state"] = offer.suspended_state
+                return Completed(large)
+            if offer.stage_id == "batch":
+                return Suspended(state=large, first_check_delay=timedelta(0))
+            heard["input"] = heard.get("input") or offer.run_input
+            heard[offer.stage_id] = next(iter(offer.outputs.values()), None)
+            heard["fetched"] = (await voice.fetch_outputs(["a"])).get("a")
+            return Completed(large)
+
+        async with self.scene() as scene:
+            await scene.register(workflow("w", "a", "b", batch_stage(), "c"))
+            run_id, kernel = await scene.create("w", large), in_process(scene, behave)
+            for stage_id in ("a", "b", "batch"):
+                await execute(kernel, run_id, stage_id)
+            assert (await kernel.dispatch(PollSuspended())).resumed == 1
+            await execute(kernel, run_id, "c")
+            again = await execute(kernel, run_id, "a")
+            assert again.outcome == Completed(large)
+            text = large.decode()
+            assert heard == {"input": text, "a": None, "b": text, "state": text, "c": text, "fetched": text}
+            assert (await scene.details(run_id)).run.state is RunState.COMPLETED
 
     async def test_a_run_goes_through_its_groups_in_process(self) -> None:
         async with self.scene() as scene:
