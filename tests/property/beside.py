@@ -33,7 +33,16 @@ async def fresh_backend(server: DatabaseServer) -> AsyncIterator[Backend]:
 
 @cache
 def _server() -> DatabaseServer:
-    """The server as this process uses it; what it made there goes with the process."""
+    """The server as this process uses it; what it made there goes with the process, or with ``release``."""
     server = DatabaseServer(os.environ[URL_VARIABLE])
-    Finalize(None, server.drop_templates, exitpriority=1)
+    _releases.append(Finalize(None, server.drop_templates, exitpriority=1))
     return server
+
+
+_releases: list[Finalize] = []
+
+
+def release() -> None:
+    """Takes away what this process has made on the server: call it before a server goes that this process has started."""
+    for drop_templates in _releases:
+        drop_templates()

@@ -132,6 +132,8 @@ FAULTS: Mapping[str, type[Faulty]] = {
     "forgets that a token was used": spoiling(lambda changes: replace(changes, resume_tokens_used=[])),
     "loses outputs": spoiling(lambda changes: replace(changes, results=[])),
     "forgets remarks": spoiling(lambda changes: replace(changes, annotations=[])),
+    "lets go of payloads that runs refer to": spoiling(lambda changes: replace(changes, payload_uses=[])),
+    "keeps artifacts of what runs again": spoiling(lambda changes: replace(changes, artifacts_superseded=[])),
     "does not recognise a repeated report": spoiling(
         lambda changes: replace(
             changes,

@@ -120,10 +120,6 @@ class BlobIndex(Protocol):
         """
         ...
 
-    async def release_runs(self, run_ids: Collection[UUID], now: datetime) -> None:
-        """Takes away the artifacts of runs that are purged, and their hold on payloads."""
-        ...
-
     async def waste(self, written_before: datetime, limit: int) -> Sequence[Blob]:
         """Returns dropped blobs, and announced ones that nobody named since ``written_before``, which are dropped by it."""
         ...

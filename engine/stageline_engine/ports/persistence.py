@@ -196,9 +196,9 @@ class UnitOfWork(Protocol):
         """Ends living sessions whose time is over (``expires_at`` is ``now`` or earlier), with reason ``TIMED_OUT``.
 
         Returns:
-            Their ids, and where the limit leaves room those of sessions that have ended but still hold jobs: one was
-            leased to them at the moment they ended. The earliest to expire first; what another transaction has locked is
-            passed over.
+            Their ids, and where the limit leaves room those of sessions that have ended, or were even purged, but still hold
+            jobs: one was leased to them at the moment they ended. The earliest to expire first, purged ones before all; what
+            another transaction has locked is passed over.
         """
         ...
 
@@ -330,7 +330,8 @@ class UnitOfWork(Protocol):
     async def purge_runs(self, ended_before: datetime, limit: int) -> Sequence[UUID]:
         """Deletes ended runs with all that is theirs, the longest ended first, passing over what is locked.
 
-        A run with events that a consumer has not taken stays until they are delivered or skipped. The AI calls of a run that
+        A run with events that a consumer has not taken, or that have no place in the log yet, stays until they are delivered
+        or skipped. The AI calls of a run that
         goes stay; whether each was wasted is written down with it, for nothing else tells that any more.
 
         Returns:

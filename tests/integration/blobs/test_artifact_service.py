@@ -3,15 +3,21 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 
 from stageline.v1 import artifact_service_pb2 as messages
+from stageline.v1 import payload_pb2, run_pb2, run_service_pb2
 from stageline.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from stageline_engine.commands import Completed, JobOffer
-from stageline_engine.limits import PAYLOAD_BYTES_MAX
+from stageline_engine.blob_upkeep import clean_blobs
+from stageline_engine.commands import Completed, HistoryPurged, JobOffer, PurgeHistory, SequenceEvents
+from stageline_engine.kernel import Kernel
+from stageline_engine.limits import PAYLOAD_BYTES_MAX, PAYLOAD_GRACE, PAYLOAD_INLINE_BYTES_MAX
+from stageline_engine.model.stored_payload import StoredPayload
+from stageline_engine.testing import VirtualClock
 from stageline_server.services.artifact_writer import CHUNK_BYTES_MAX
 from stageline_server.streams.tokens import encode_token
 from tests.integration.server.running import Refused, Server, documents, refused
@@ -223,3 +229,44 @@ async def test_artifacts_come_in_pages(artifacts: Artifacts) -> None:
     assert second.next_page_token == ""
     request.key_prefix = "b"
     assert (await refused(artifacts.stub.ListArtifacts(request))).reason == "PAGE_TOKEN_INVALID"
+
+
+async def test_a_purged_run_takes_its_bytes_along_and_leaves_those_of_others(server: Server) -> None:
+    await server.register(documents())
+    url = b"x" * PAYLOAD_INLINE_BYTES_MAX
+    shared, own = b'{"url":"s' + url + b'"}', b'{"url":"o' + url + b'"}'
+    put = server.application.plane.payloads.put
+    ids = []
+    for text in (shared, shared, own):
+        stored = await put("default", text)
+        assert isinstance(stored, StoredPayload)
+        reference = payload_pb2.PayloadReference(sha256=stored.sha256, size_bytes=stored.size_bytes)
+        request = run_service_pb2.CreateRunRequest(
+            workflow_name="documents", input=payload_pb2.Payload(reference=reference)
+        )
+        ids.append((await server.runs.CreateRun(request)).run.run_id)
+        await Artifacts(server, ids[-1]).put_bytes(b"same for all")
+    kept, *purged = ids
+    for run_id in purged:
+        await server.runs.CancelRun(run_service_pb2.CancelRunRequest(run_id=run_id))
+    ports = server.ports
+    clock = VirtualClock(ports.clock.now() + timedelta(seconds=1))
+    assert len([entry async for entry in ports.blobs.list()]) == 5
+    kernel = Kernel(ports.persistence, ports.registry, clock, ports.ids)
+    await kernel.dispatch(SequenceEvents())
+    gone = await kernel.dispatch(PurgeHistory(runs=timedelta(0)))
+    assert isinstance(gone, HistoryPurged)
+    assert {str(run_id) for run_id in gone.run_ids} == set(purged)
+    clock.advance(PAYLOAD_GRACE)
+    await clean_blobs(ports.blobs, ports.blob_index, clock)
+    assert len([entry async for entry in ports.blobs.list()]) == 2
+    _, data = await Artifacts(server, kept).get(artifact=key(kept))
+    assert data == b"same for all"
+    full = await server.get(kept)
+    assert full.input.reference.size_bytes == len(shared)
+    assert await server.application.plane.payloads.text("default", stored_text(full)) == shared.decode()
+
+
+def stored_text(run: run_pb2.Run) -> str:
+    """What the store keeps in the place of a run's input."""
+    return StoredPayload(run.input.reference.sha256, run.input.reference.size_bytes).decode()

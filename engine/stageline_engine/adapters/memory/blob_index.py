@@ -133,14 +133,6 @@ class MemoryBlobIndex:
                 self._state.blobs[row.blob] = (BlobState.DROPPED, now)
         return min(len(over), limit)
 
-    async def release_runs(self, run_ids: Collection[UUID], now: datetime) -> None:
-        """Takes away what runs hold that are purged."""
-        for run_id in run_ids:
-            for artifact in self._state.artifacts.pop(run_id, {}).values():
-                self._state.blobs[artifact.blob] = (BlobState.DROPPED, now)
-        for key in [key for key in self._state.payload_uses if key[0] in set(run_ids)]:
-            del self._state.payload_uses[key]
-
     async def waste(self, written_before: datetime, limit: int) -> Sequence[Blob]:
         """Returns blobs whose bytes may go."""
         for blob, (state, since) in self._state.blobs.items():

@@ -21,8 +21,9 @@ class Doomed(NamedTuple):
 
 
 def old_runs(state: MemoryState, ended_before: datetime) -> list[UUID]:
-    """Returns ended runs that no consumer waits for, the longest ended first."""
+    """Returns ended runs whose every event has its place in the log and that no consumer waits for, the longest ended first."""
     awaited = {run_id for run_id, _ in state.streams}
+    awaited |= {run_id for commit in state.commits for run_id, _ in commit}
     ended = [
         (run.ended_at, run.id)
         for run in state.runs.values()

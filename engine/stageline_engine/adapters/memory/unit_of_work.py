@@ -133,7 +133,8 @@ class MemoryUnitOfWork:
                 expired.append(session)
                 if session.ended_at is None:
                     self._sessions[session.id] = replace(session, ended_at=now, end_reason=TIMED_OUT)
-        return [session.id for session in sorted(expired, key=_expiry)]
+        gone = sorted(holders - self._state.sessions.keys())[: limit - len(expired)]
+        return [*gone, *(session.id for session in sorted(expired, key=_expiry))]
 
     async def jobs_of_sessions(self, session_ids: Collection[UUID]) -> Sequence[JobKey]:
         """Returns the jobs leased by these sessions."""

@@ -136,12 +136,6 @@ class PostgresBlobIndex:
                 await fetch(connection, statements.EXPIRE_PAYLOADS, given)
         return len(found)
 
-    async def release_runs(self, run_ids: Collection[UUID], now: datetime) -> None:
-        """Takes away what runs hold that are purged."""
-        async with self._database.transaction() as connection:
-            await fetch(connection, statements.RELEASE_ARTIFACTS, (array("uuid", run_ids), now))
-            await fetch(connection, statements.RELEASE_PAYLOADS, (array("uuid", run_ids),))
-
     async def waste(self, written_before: datetime, limit: int) -> Sequence[Blob]:
         """Returns blobs whose bytes may go."""
         await self._database.run(statements.GIVE_UP_WRITING, (written_before, Int4(limit)))

@@ -12,6 +12,7 @@ from stageline_engine.errors import ConcurrentChangeError
 from stageline_engine.model.blob import ArtifactChange, ArtifactRow, Blob, LeaseClaim, PayloadRow
 from stageline_engine.ports import BlobIndex
 from stageline_engine.testing.conformance.base import Conformance
+from stageline_engine.testing.conformance.outbox import purge_ended_runs
 from stageline_engine.testing.expectations import raises
 from stageline_engine.testing.play import Play
 from stageline_engine.testing.scene import Scene, completed
@@ -219,7 +220,8 @@ class BlobIndexConformance(Conformance):
             row = await artifact(scene, run_id, "a", b"1")
             await index.put_artifact(row, now)
             held = await payload(scene, b"[1]", run_id)
-            await index.release_runs([run_id], now)
+            await scene.cancel(run_id)
+            await purge_ended_runs(scene)
             assert await index.get_artifact("default", run_id, "a") is None
             assert await index.find_payload("default", held.sha256, run_id=run_id) is None
             assert await wasted(scene) == {row.blob_id}

@@ -22,6 +22,18 @@ async def sequence(scene: Scene, *consumers: str, limit: int = 1000) -> int:
     return count
 
 
+async def purge_ended_runs(
+    scene: Scene, ended_before: datetime | None = None, limit: int = 100
+) -> list[UUID]:
+    """Gives commits their places, and purges runs that ended before a time, or by now; returns which."""
+    await sequence(scene)
+    moment = ended_before or scene.clock.now() + timedelta(microseconds=1)
+    async with scene.backend.persistence.begin() as work:
+        gone = await work.purge_runs(moment, limit)
+        await work.commit(ChangeSet())
+    return list(gone)
+
+
 async def claim(scene: Scene, limit: int = 100, consumer: str = SINK) -> Sequence[OutboxBatch]:
     """Sequences, claims what is due, for a minute, and commits."""
     await sequence(scene, consumer)

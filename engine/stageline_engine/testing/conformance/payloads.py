@@ -21,6 +21,7 @@ from stageline_engine.model.run import RunState
 from stageline_engine.model.stored_payload import StoredPayload, is_reference, reference_in
 from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.testing.conformance.base import Conformance
+from stageline_engine.testing.conformance.outbox import purge_ended_runs
 from stageline_engine.testing.definitions import stage
 from stageline_engine.testing.expectations import raises
 from stageline_engine.testing.play import batch_stage
@@ -200,7 +201,8 @@ class PayloadConformance(Conformance):
                 assert len(await cleaned(scene)) == 1
             text = (await scene.details(run_id)).payload.input
             assert await scene.payloads.text("default", text) == large("i").decode()
-            await scene.backend.blob_index.release_runs([run_id], scene.clock.now())
+            await scene.cancel(run_id)
+            await purge_ended_runs(scene)
             for _ in range(2):
                 scene.clock.advance(PAYLOAD_GRACE)
             assert await cleaned(scene) == []

@@ -1,9 +1,7 @@
 """What a UnitOfWork must forget, and what it must not."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from uuid import UUID
 
 from stageline_engine.commands import HistoryPurged, PurgeHistory
 from stageline_engine.events import Annotation
@@ -13,7 +11,7 @@ from stageline_engine.rejections import Rejection
 from stageline_engine.testing.ai_calls import LedgerScene
 from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.conformance.consumers import read_all
-from stageline_engine.testing.conformance.outbox import claim, sequence
+from stageline_engine.testing.conformance.outbox import claim, purge_ended_runs, sequence
 from stageline_engine.testing.definitions import workflow
 from stageline_engine.testing.scene import SERVER, Scene, completed, failed
 
@@ -30,14 +28,14 @@ class RetentionConformance(Conformance):
             scene.clock.advance(DAY)
             young = await scene.create("flow")
             await scene.cancel(young)
-            assert await _purge_runs(scene, scene.clock.now(), 9) == [old]
-            assert await _purge_runs(scene, scene.clock.now(), 9) == []
+            assert await purge_ended_runs(scene, scene.clock.now(), 9) == [old]
+            assert await purge_ended_runs(scene, scene.clock.now(), 9) == []
             queries = scene.backend.queries
             assert await queries.get_run("default", old, with_outputs=True) is None
             assert await queries.list_events("default", old, after_sequence=0, limit=9) is None
             for kept in (still_open, young):
                 assert await queries.get_run("default", kept, with_outputs=True) is not None
-            assert await _purge_runs(scene, scene.clock.now() + DAY, 9) == [young]
+            assert await purge_ended_runs(scene, scene.clock.now() + DAY, 9) == [young]
 
     async def test_a_limit_is_kept(self) -> None:
         async with self.scene_with_run() as (scene, _, first):
@@ -46,8 +44,8 @@ class RetentionConformance(Conformance):
             scene.clock.advance(timedelta(seconds=1))
             await scene.cancel(first)
             scene.clock.advance(DAY)
-            assert await _purge_runs(scene, scene.clock.now(), 1) == [second]
-            assert await _purge_runs(scene, scene.clock.now(), 1) == [first]
+            assert await purge_ended_runs(scene, scene.clock.now(), 1) == [second]
+            assert await purge_ended_runs(scene, scene.clock.now(), 1) == [first]
 
     async def test_a_locked_run_is_passed_over(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):
@@ -55,16 +53,25 @@ class RetentionConformance(Conformance):
             scene.clock.advance(DAY)
             async with scene.backend.persistence.begin() as work:
                 await work.load_runs({run_id: ALL_STAGES})
-                assert await _purge_runs(scene, scene.clock.now(), 9) == []
-            assert await _purge_runs(scene, scene.clock.now(), 9) == [run_id]
+                assert await purge_ended_runs(scene, scene.clock.now(), 9) == []
+            assert await purge_ended_runs(scene, scene.clock.now(), 9) == [run_id]
 
     async def test_a_run_stays_while_a_consumer_has_not_taken_its_events(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):
             await scene.cancel(run_id)
             await sequence(scene, "slow")
             scene.clock.advance(DAY)
-            assert await _purge_runs(scene, scene.clock.now(), 9) == []
+            assert await purge_ended_runs(scene, scene.clock.now(), 9) == []
             assert len(await claim(scene, consumer="slow")) == 1
+
+    async def test_a_run_stays_while_an_event_of_it_has_no_place_in_the_log(self) -> None:
+        async with self.scene_with_run() as (scene, _, run_id):
+            await sequence(scene, "new")
+            await scene.cancel(run_id)
+            scene.clock.advance(DAY)
+            purge = PurgeHistory(runs=timedelta(0))
+            assert await scene.kernel.dispatch(purge) == HistoryPurged()
+            assert len(await claim(scene, consumer="new")) == 1
 
     async def test_logs_and_remarks_go_with_their_run(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):
@@ -76,7 +83,7 @@ class RetentionConformance(Conformance):
             await scene.cancel(await scene.create("flow", annotations=(remark,)))
             await scene.cancel(run_id)
             scene.clock.advance(DAY)
-            assert len(await _purge_runs(scene, scene.clock.now(), 9)) == 2
+            assert len(await purge_ended_runs(scene, scene.clock.now(), 9)) == 2
             assert list(await scene.backend.logs.list("default", run_id, limit=9)) == []
             [line] = await scene.backend.logs.list("default", kept, limit=9)
             assert await scene.backend.logs.list("default", kept, after_id=line.id, limit=9) == []
@@ -95,7 +102,7 @@ class RetentionConformance(Conformance):
             booked, total = await ledger.calls(), await ledger.check_totals(run_id)
             assert (total.calls, total.wasted_calls, total.wasted_cost) == (5, 2, Decimal(5))
             scene.clock.advance(DAY)
-            assert await _purge_runs(scene, scene.clock.now(), 9) == [run_id]
+            assert await purge_ended_runs(scene, scene.clock.now(), 9) == [run_id]
             assert await ledger.total() == await ledger.total(run_id=run_id) == total
             assert [(one.row.call, one.wasted) for one in await ledger.calls()] == [
                 (one.row.call, one.wasted) for one in booked
@@ -144,7 +151,7 @@ class RetentionConformance(Conformance):
             scene.clock.advance(DAY)
             kept = await scene.create("flow")
             await sequence(scene)
-            await _purge_runs(scene, scene.clock.now(), 9)
+            await purge_ended_runs(scene, scene.clock.now(), 9)
             for limit in (1, 9):
                 assert await read_all(scene, limit) == [(kept, 1), (kept, 2)]
 
@@ -168,13 +175,6 @@ async def _purge(scene: Scene, command: PurgeHistory) -> HistoryPurged:
     result = await scene.kernel.dispatch(command)
     assert not isinstance(result, Rejection)
     return result
-
-
-async def _purge_runs(scene: Scene, ended_before: datetime, limit: int) -> Sequence[UUID]:
-    async with scene.backend.persistence.begin() as work:
-        gone = await work.purge_runs(ended_before, limit)
-        await work.commit(ChangeSet())
-    return list(gone)
 
 
 async def _purge_records(scene: Scene, before: PurgeBefore, limit: int) -> Purged:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from stageline_engine.commands import HistoryPurged, PurgeHistory, StaleLeasesReaped
 from stageline_engine.limits import SESSION_TIMEOUT
 from stageline_engine.model.session import SessionRow, SessionStages, WorkerKind
 from stageline_engine.ports import Disconnect
@@ -144,6 +145,19 @@ class SessionConformance(Conformance):
             for limit, expected in ((1, [living]), (2, [ended, living])):
                 async with scene.backend.persistence.begin() as work:
                     assert list(await work.expire_sessions(now, limit)) == expected
+
+    async def test_a_job_that_was_leased_to_a_session_already_purged_is_handed_on(self) -> None:
+        async with self.scene_with_run() as (scene, registered, run_id):
+            session_id = await scene.open_session()
+            await scene.backend.sessions.end(session_id, SERVER, scene.clock.now(), "DRAINED")
+            scene.clock.advance(timedelta(seconds=1))
+            purged = await scene.kernel.dispatch(PurgeHistory(sessions=timedelta(0)))
+            assert purged == HistoryPurged(sessions=1)
+            assert len(await scene.lease(session_id, registered)) == 1
+            assert await scene.reap() == StaleLeasesReaped((session_id,), requeued=1)
+            assert await scene.reap() == StaleLeasesReaped()
+            [offer] = await scene.lease(await scene.open_session(), registered)
+            assert (offer.lease.run_id, offer.delivery) == (run_id, 2)
 
     async def test_the_end_of_a_stream_is_noted_until_the_session_has_another(self) -> None:
         async with self.scene() as scene:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +16,12 @@ from stageline_engine.model.ai_call import AiCall
 from stageline_engine.model.job import JobState
 from stageline_engine.model.run import RunState
 from stageline_engine.model.session import NO_SERVER, SessionRow
-from stageline_engine.ports import ALL_STAGES, AnnotationFilter, HeldLease, LoadedRun, RunFilter
+from stageline_engine.ports import ALL_STAGES, HeldLease, LoadedRun, RunFilter
 from stageline_engine.testing.scene import Scene
 from stageline_engine.testing.simulation import invariants
 from stageline_engine.testing.simulation.choices import Choices
+from stageline_engine.testing.simulation.forgetting import forget_everything
+from stageline_engine.testing.simulation.keeping import Keeping
 from stageline_engine.testing.simulation.ledger import Ledger
 from stageline_engine.testing.simulation.moves import Move
 from stageline_engine.testing.simulation.spending import Spending, bar_cost
@@ -46,7 +48,9 @@ class History:
         used_tokens: How each used one ended its wait.
         annotations: Ids of the remarks about each run.
         skipped: Events that no sink was ever to be given.
-        at_once: Whether the answer that is being learnt is one of several at the same time.
+        kept: What lies beside the database.
+        key_times: When each key was first used.
+        at_once: Whether what is done now is one of several things at the same time.
         checks: How many runs were checked against the invariants so far.
     """
 
@@ -64,12 +68,15 @@ class History:
         self.used_tokens: dict[bytes, Any] = {}
         self.annotations: dict[UUID, set[str]] = {}
         self.skipped: set[tuple[UUID, int]] = set()
+        self.kept = Keeping()
+        self.key_times: dict[tuple[str, str], datetime] = {}
         self.at_once = False
         self.checks = 0
         self._namespaces: dict[UUID, str] = {}
         self._labels: dict[UUID, Mapping[str, str]] = {}
         self._serial = 0
         self._seen: dict[UUID, LoadedRun] = {}
+        self._sequences: dict[UUID, int] = {}
         self._epochs: dict[tuple[UUID, int], int] = {}
         self._published = [invariants.Published() for _ in world.deployments]
 
@@ -83,6 +90,21 @@ class History:
     def know(self, run_id: UUID, namespace: str, workflow_name: str) -> None:
         """Takes in a run that was acknowledged."""
         self.runs[run_id] = KnownRun(namespace, workflow_name)
+
+    def forget(self, run_ids: frozenset[UUID], *, keys_before: datetime) -> None:
+        """Runs were purged, and keys that were first used before a time."""
+        for by_run in (self.runs, self._seen, self.cancelled, self.annotations):
+            for run_id in run_ids & by_run.keys():
+                del by_run[run_id]
+        self.offers = [offer for offer in self.offers if offer.lease.run_id not in run_ids]
+        self.tokens = [known for known in self.tokens if known[0].lease.run_id not in run_ids]
+        self.kept.forget(run_ids)
+        for key in [key for key, at in self.key_times.items() if at < keys_before]:
+            del self.key_times[key], self.by_key[key]
+
+    async def begin_anew(self) -> None:
+        """Creates a run where none is left: every act needs one."""
+        self.know(await self.world.same(lambda scene: scene.create("line")), NAMESPACES[0], "line")
 
     def ended_runs(self) -> Sequence[UUID]:
         """Runs that had ended when they were last looked at, bar cancelled ones."""
@@ -286,34 +308,6 @@ class History:
 
         return {loaded.run.id: loaded for loaded in await self.world.same(read)}
 
-    async def annotation_ids(self, run_id: UUID) -> set[str]:
-        """Which remarks a run has."""
-
-        async def read(scene: Scene) -> Any:
-            which = AnnotationFilter(key_prefix="key.")
-            namespace = self.runs[run_id].namespace
-            return list(await scene.backend.queries.list_annotations(namespace, run_id, which, limit=100))
-
-        return {record.annotation.id for record in await self.world.same(read)}
-
-    async def check_annotations(self, run_id: UUID) -> None:
-        """Every acknowledged remark is there, and no other, unless others are on their way."""
-        stored, known = await self.annotation_ids(run_id), self.annotations[run_id]
-        assert stored >= known if self.at_once else stored == known
-
-    async def dead_letters(self) -> dict[UUID, int]:
-        """The event at which each stream stands that is dead-lettered."""
-
-        async def read(scene: Scene) -> Any:
-            queries = scene.backend.queries
-            return [
-                list(await queries.list_dead_letters(namespace, limit=PAGE_SIZE_MAX))
-                for namespace in NAMESPACES
-            ]
-
-        pages = await self.world.same(read)
-        return {letter.event.run_id: letter.event.sequence for page in pages for letter in page}
-
     # What must hold.
 
     async def check(self, *, everything: bool = False) -> None:
@@ -324,6 +318,7 @@ class History:
             if everything or self._seen.get(run_id) != loaded:
                 await self._check_run(run_id, loaded)
                 self._seen[run_id] = loaded
+                self._sequences[run_id] = loaded.run.event_sequence
         for deployment, published in zip(self.world.deployments, self._published, strict=True):
             published.check(deployment.sink.taken, self.skipped)
         await self._check_namespaces()
@@ -371,6 +366,7 @@ class History:
         assert states <= {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
         await self.check(everything=True)
         await self._publish_all()
+        await forget_everything(self)
 
     async def _work_off(self) -> None:
         sessions = [await self.open_session(namespace) for namespace in NAMESPACES]
@@ -391,10 +387,14 @@ class History:
         await self.world.same(lambda scene: send_one(scene, commands.ReplayDeadLetters(limit=PAGE_SIZE_MAX)))
         while (await self.world.same(send_flush)).published:
             pass
+        for run_id in self.runs:
+            self.check_published(run_id)
+
+    def check_published(self, run_id: UUID) -> None:
+        """Every event of a run was given to the sinks, or passed over on purpose."""
         for deployment, published in zip(self.world.deployments, self._published, strict=True):
             published.check(deployment.sink.taken, self.skipped)
-            for run_id, loaded in (await self.rows()).items():
-                last = published.last.get(run_id, 0)
-                while (run_id, last + 1) in self.skipped:
-                    last += 1
-                assert last == loaded.run.event_sequence
+            last = published.last.get(run_id, 0)
+            while (run_id, last + 1) in self.skipped:
+                last += 1
+            assert last == self._sequences[run_id]

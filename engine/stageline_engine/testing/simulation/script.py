@@ -111,11 +111,11 @@ async def _play_one(history: History, manner: Manner, name: str, choose: Choices
 
 
 async def _play_at_once(history: History, names: Sequence[str], choose: Choices) -> None:
+    history.at_once = True
     chosen = [await ACTS[name][0](history, choose) for name in names]
     moves = [move for move in chosen if move is not None]
     turns = [choose.number(0, 4) for _ in range(choose.number(1, 12))]
     answers = await history.world.at_once([(move.send, move.namespace) for move in moves], turns)
-    history.at_once = True
     for index, answer in answers:
         await moves[index].learn(answer)
     history.at_once = False

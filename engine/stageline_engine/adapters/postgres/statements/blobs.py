@@ -112,14 +112,6 @@ LIST_ARTIFACTS = f"""
 PINNED_RUN = b"SELECT namespace, workflow_name, workflow_version FROM runs WHERE id = $1"
 """Reads which version a run is pinned to."""
 
-RELEASE_ARTIFACTS = b"""
-    WITH gone AS (DELETE FROM artifacts WHERE run_id = ANY($1) RETURNING blob_id)
-    UPDATE blobs SET state = 'DROPPED', changed_at = $2 WHERE id IN (SELECT blob_id FROM gone)"""
-"""Takes away the artifacts of runs that are purged."""
-
-RELEASE_PAYLOADS = b"DELETE FROM payload_uses WHERE run_id = ANY($1)"
-"""Ends the hold of purged runs on payloads; those that no other run holds go when their time is over."""
-
 GIVE_UP_WRITING = b"""
     UPDATE blobs SET state = 'DROPPED' WHERE id IN (
         SELECT id FROM blobs WHERE state = 'WRITING' AND changed_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"""

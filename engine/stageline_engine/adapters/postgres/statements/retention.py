@@ -26,6 +26,7 @@ _GOES = ", ".join(
 DOOMED_RUNS = b"""
     SELECT id FROM runs
     WHERE ended_at < $1 AND NOT EXISTS (SELECT FROM outbox WHERE outbox.run_id = runs.id)
+      AND NOT EXISTS (SELECT FROM event_commits AS waiting WHERE runs.id = ANY (waiting.run_ids))
     ORDER BY ended_at, id
     LIMIT $2
     FOR UPDATE SKIP LOCKED"""

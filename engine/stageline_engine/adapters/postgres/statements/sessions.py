@@ -74,14 +74,24 @@ ENDED_HOLDERS = b"""
         )
         FROM holder
         WHERE holder.session_id IS NOT NULL
+    ), ended AS (
+        SELECT session.expires_at, session.id
+        FROM holder JOIN sessions AS session ON session.id = holder.session_id
+        WHERE session.ended_at IS NOT NULL
+        ORDER BY session.expires_at, session.id
+        LIMIT $1
+        FOR UPDATE OF session SKIP LOCKED
+    ), gone AS (
+        SELECT to_timestamp(0), holder.session_id
+        FROM holder
+        WHERE holder.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM sessions WHERE sessions.id = holder.session_id)
+        ORDER BY holder.session_id
+        LIMIT $1
     )
-    SELECT session.expires_at, session.id
-    FROM holder JOIN sessions AS session ON session.id = holder.session_id
-    WHERE session.ended_at IS NOT NULL
-    ORDER BY session.expires_at, session.id
-    LIMIT $1
-    FOR UPDATE OF session SKIP LOCKED"""
-"""Locks and reads ended sessions that still hold jobs: leased to them at the moment they ended. One index probe for each holder."""
+    SELECT * FROM ended UNION ALL SELECT * FROM gone"""
+"""Locks and reads ended sessions that still hold jobs, which were leased to them at the moment they ended, and names holders
+that were purged by then. One index probe for each holder."""
 
 HELD_LEASES = b"""
     SELECT job.run_id, job.stage_number, job.lease_token, stage.attempt, job.generation

@@ -11,6 +11,7 @@ from stageline_engine.rejections import Reason, Rejection
 from stageline_engine.testing.simulation.choices import Choices
 from stageline_engine.testing.simulation.history import History
 from stageline_engine.testing.simulation.moves import Move, act
+from stageline_engine.testing.simulation.remarks import check_remarks
 from stageline_engine.testing.simulation.workflows import NAMESPACES, WORKFLOWS
 from stageline_engine.testing.simulation.world import send_one
 
@@ -49,6 +50,7 @@ async def create(history: History, choose: Choices) -> Move:
             assert answer.replayed
         if key:
             history.by_key[namespace, key] = (command, answer.run_id)
+            history.key_times.setdefault((namespace, key), history.world.now)
         history.know(answer.run_id, namespace, name)
 
     async def recover() -> None:
@@ -90,7 +92,7 @@ async def cancel(history: History, choose: Choices) -> Move:
     return Move(send=send, learn=learn, namespace=namespace, recover=recover, repeatable=True)
 
 
-@act(weight=4)
+@act(weight=6)
 async def rerun(history: History, choose: Choices) -> Move:
     """Runs any run again from any stage, mostly one that has ended; sometimes with another config."""
     ended = history.ended_runs()
@@ -115,6 +117,7 @@ async def rerun(history: History, choose: Choices) -> Move:
         assert run_id not in history.cancelled
         numbers = {definition.number_by_id[stage_id] for stage_id in answer.discarded_stage_ids}
         history.ledger.rerun(run_id, numbers)
+        history.kept.rerun(run_id, numbers)
 
     async def recover() -> None:
         await learn(await history.world.same(send))
@@ -137,7 +140,7 @@ async def annotate(history: History, choose: Choices) -> Move:
     async def learn(answer: Any) -> None:
         assert answer.added == tuple(id_ for id_ in ids if id_ not in known)
         known.update(ids)
-        await history.check_annotations(run_id)
+        await check_remarks(history, run_id)
 
     async def recover() -> None:
         known.update(ids)

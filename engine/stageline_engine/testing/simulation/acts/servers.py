@@ -1,13 +1,16 @@
 """What servers do by themselves."""
 
 from typing import Any
+from uuid import UUID
 
 from stageline_engine import commands
 from stageline_engine.commands import FlushOutbox
-from stageline_engine.limits import EMIT_BACKOFF_MAX, EMIT_TRIES_MAX
+from stageline_engine.limits import EMIT_BACKOFF_MAX, EMIT_TRIES_MAX, PAGE_SIZE_MAX
+from stageline_engine.testing.scene import Scene
 from stageline_engine.testing.simulation.choices import STEPS, Choices
 from stageline_engine.testing.simulation.history import History
 from stageline_engine.testing.simulation.moves import Move, act
+from stageline_engine.testing.simulation.workflows import NAMESPACES
 from stageline_engine.testing.simulation.world import send_one
 
 
@@ -88,7 +91,7 @@ async def bury_and_replay(history: History, choose: Choices) -> None:
             break
     history.refuse("")
     skip = choose.once_in(2)
-    letters = await history.dead_letters()
+    letters = await _dead_letters(history)
     command = commands.ReplayDeadLetters(skip=skip, limit=choose.one_of((1, 100)))
     replayed = await history.world.same(lambda scene: send_one(scene, command))
     revived = {run_id: sequence for run_id, _, sequence in replayed.letters}
@@ -96,3 +99,16 @@ async def bury_and_replay(history: History, choose: Choices) -> None:
     assert len(revived) == min(command.limit, len(letters))
     if skip:
         history.skipped.update(revived.items())
+
+
+async def _dead_letters(history: History) -> dict[UUID, int]:
+    """The event at which each stream stands that is dead-lettered."""
+
+    async def read(scene: Scene) -> Any:
+        queries = scene.backend.queries
+        return [
+            list(await queries.list_dead_letters(namespace, limit=PAGE_SIZE_MAX)) for namespace in NAMESPACES
+        ]
+
+    pages = await history.world.same(read)
+    return {letter.event.run_id: letter.event.sequence for page in pages for letter in page}

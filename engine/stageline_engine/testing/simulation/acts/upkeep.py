@@ -5,13 +5,14 @@ from typing import Any
 
 from stageline_engine import commands
 from stageline_engine.commands import HistoryPurged
+from stageline_engine.testing.simulation import forgetting
 from stageline_engine.testing.simulation.choices import Choices
 from stageline_engine.testing.simulation.history import History
 from stageline_engine.testing.simulation.moves import Move, act
 from stageline_engine.testing.simulation.world import send_one
 
 LONGER_THAN_ANY_HISTORY = timedelta(days=36_500)
-"""The world never forgets a run, so none may be purged."""
+"""Runs go by an act of their own: what the world knows of them goes with them."""
 
 
 @act(weight=2)
@@ -43,3 +44,14 @@ async def purge(history: History, choose: Choices) -> Move:
         return answer
 
     return Move(send=send, learn=learn, recover=recover, repeatable=True)
+
+
+@act(weight=1)
+async def forget(history: History, choose: Choices) -> None:
+    """Forgets ended runs with all that is theirs, their keys, and ended sessions, at any age; never in the middle of others."""
+    if history.at_once:
+        return
+    ages = (timedelta(0), timedelta(seconds=5), timedelta(minutes=1))
+    await forgetting.purge(history, choose.one_of(ages), choose.one_of(ages))
+    if not history.runs:
+        await history.begin_anew()

@@ -8,6 +8,7 @@ from stageline_engine.testing.scene import SERVER
 from stageline_engine.testing.simulation.choices import Choices
 from stageline_engine.testing.simulation.history import History
 from stageline_engine.testing.simulation.moves import Move, act
+from stageline_engine.testing.simulation.remarks import check_remarks, remarks_of
 from stageline_engine.testing.simulation.workflows import NAMESPACES
 from stageline_engine.testing.simulation.world import send_one
 
@@ -116,10 +117,10 @@ async def annotate_under_a_lease(history: History, choose: Choices) -> Move | No
         if isinstance(answer, commands.RunAnnotated):
             assert answer.added == (() if said.id in known else (said.id,))
             known.add(said.id)
-        await history.check_annotations(run_id)
+        await check_remarks(history, run_id)
 
     async def recover() -> None:
-        known.update(await history.annotation_ids(run_id))
+        known.update(await remarks_of(history, run_id))
         await learn(await history.world.same(lambda scene: send_one(scene, command)))
 
     return Move(
