@@ -59,11 +59,11 @@ async def _maul_stream(call: Any, chance: random.Random) -> str:
         async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
             while isinstance(await call.read(), bytes):
                 pass
-    except (TimeoutError, asyncio.InvalidStateError, grpc.aio.AioRpcError):
-        pass
-    if not call.done():
+    except TimeoutError:
         call.cancel()
         return "streams left open"
+    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+        pass  # it has ended, and says how below
     code, details = await call.code(), await call.details()
     if details == WRITTEN_TOO_LATE:
         return "streams refused"

@@ -47,7 +47,7 @@ def play(arena: Arena, size: Size) -> Figures:
     told = time.monotonic()
     assert arena.database.count(_COMPLETED) == 0, "no success was accepted"
     # All slots are free again, or these would never all have begun.
-    racing = create_runs(arena, client, "cancelled", size.runs, seconds=3.0)
+    racing = create_runs(arena, client, "cancelled", size.runs, seconds=2.0)
     arena.journal.wait_for(2 * stages)
     for run_id in racing:
         client.cancel_run(run_id)

@@ -76,6 +76,6 @@ SCENARIO = Scenario(
     "memory",
     "stages that do nothing, 200,000 of them",
     play,
-    short=Size(stages=4_000, warm_up=1_000, samples=6, growth_kib_max=1500),
+    short=Size(stages=2_500, warm_up=500, samples=5, growth_kib_max=1000),
     long=Size(stages=200_000, warm_up=20_000, samples=36, growth_kib_max=40),
 )

@@ -71,6 +71,6 @@ SCENARIO = Scenario(
     "servers-killed",
     "SIGKILL and rolling restarts of two servers, a tenth of acknowledgements lost, every fifth stage failing once",
     play,
-    short=Size(runs=25, seconds=0.1, ends=2, stages_between=30),
+    short=Size(runs=20, seconds=0.1, ends=2, stages_between=25),
     long=Size(runs=500, seconds=0.1, ends=20, stages_between=80),
 )

@@ -54,6 +54,6 @@ SCENARIO = Scenario(
     "workers-killed",
     "SIGKILL of one of four workers, again and again",
     play,
-    short=Size(runs=30, seconds=0.2, kills=3, stages_between=25),
+    short=Size(runs=20, seconds=0.2, kills=2, stages_between=25),
     long=Size(runs=500, seconds=0.2, kills=20, stages_between=90),
 )
