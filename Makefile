@@ -20,7 +20,7 @@ SEED ?=
 DOCS ?=
 
 .PHONY: help setup fmt lint types imports protos-lint gen gen-check breaking thin pages pages-check \
-	verify test test-pg go-sdk typescript-sdk conformance simulate chaos demo bench bench-check bench-peers profile clean
+	verify test test-pg go-sdk typescript-sdk conformance simulate chaos demo examples bench bench-check bench-peers profile clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,12 @@ chaos: setup ## Break servers, workers, network and database for half an hour: m
 
 demo: setup ## Process real documents with a dev server and a worker
 	$(RUN) -m examples.demo $(DOCS)
+
+examples: setup ## Run the examples, against a fake AI provider (with OPENAI_API_KEY or its like set, the real one)
+	$(RUN) -m examples.embedded
+	$(RUN) -m examples.summarise_corpus
+	$(RUN) -m examples.overnight_batch
+	$(RUN) -m pytest --quiet tests/integration/waits/test_approval.py
 
 bench: setup ## Measure stages per second and the latency of one idle run
 	$(RUN) -m benchmarks $(ARGS)

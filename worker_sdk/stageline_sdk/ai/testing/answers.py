@@ -67,7 +67,7 @@ def _text(asked: Asked, reply: Reply) -> str:
         return _json(reply.value)
     if asked.schema is not None:
         return _json(value_for(asked.schema))
-    return f"A made-up answer to: {asked.prompt[:PROMPT_SHOWN_MAX].strip()}"
+    return f"A made-up answer to: {' '.join(asked.prompt[:PROMPT_SHOWN_MAX].split())}"
 
 
 def _json(value: Any) -> str:
