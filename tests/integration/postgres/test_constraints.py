@@ -16,6 +16,7 @@ from stageline_engine.errors import ConcurrentChangeError, InvariantError, Stora
 from stageline_engine.model.ai_call import AiCallRow
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
+from stageline_engine.model.submission import SubmissionPhase, SubmissionRow
 from stageline_engine.ports import LoadedRun
 from stageline_engine.records import ChangeSet
 from stageline_engine.testing import Scene, workflow
@@ -55,6 +56,15 @@ def call_with(**fields: Any) -> Break:
     return broken
 
 
+def submission_with(**fields: Any) -> Break:
+    def broken(loaded: LoadedRun) -> ChangeSet:
+        now, declared = loaded.run.created_at, SubmissionPhase.DECLARED
+        row = SubmissionRow(loaded.run.id, 1, 1, "k", declared, "", 1, UUID(int=1), now, now)
+        return ChangeSet(submissions=[replace(row, **fields)])
+
+    return broken
+
+
 BREAKS: dict[str, Break] = {
     "ck_ai_calls_call_type_known": call_with(call_type="UNHEARD-OF"),
     "ck_ai_calls_cost_not_negative": call_with(cost=Decimal(-1)),
@@ -70,6 +80,8 @@ BREAKS: dict[str, Break] = {
     "ck_jobs_kind_known": job_with(kind="UNHEARD-OF"),
     "ck_jobs_state_known": job_with(state="UNHEARD-OF"),
     "ck_jobs_lease_iff_leased": job_with(state="LEASED"),
+    "ck_submissions_phase_known": submission_with(phase="UNHEARD-OF"),
+    "ck_submissions_reference_iff_confirmed": submission_with(phase=SubmissionPhase.CONFIRMED),
 }
 # The statements alone make these rows, and no input of theirs could break the rule.
 BY_CONSTRUCTION = {

@@ -34,6 +34,7 @@ TAKEN_KEYS = {
     "pk_annotations": "another transaction made the same annotation",
     "pk_ai_calls": "another transaction booked the same AI call",
     "pk_lost_leases": "another transaction lost the same lease",
+    "pk_submissions": "another transaction declared the same submission",
     "pk_idempotency_keys": "another transaction used the idempotency key",
     "pk_outbox": "another transaction opened the run's stream",
     "pk_event_commits": "the commit was noted already",
