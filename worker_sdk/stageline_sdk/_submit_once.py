@@ -48,7 +48,7 @@ class AttemptSubmissions:
 
     @property
     def known(self) -> tuple[Submission, ...]:
-        """All of them, in the order in which they were first declared."""
+        """All of them: those of earlier attempts by key, then those of this one."""
         return tuple(self._known.values())
 
     def key_of(self, name: str) -> str:

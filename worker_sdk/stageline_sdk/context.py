@@ -249,7 +249,7 @@ class Context(Generic[InputT_co, ConfigT_co]):
 
     @property
     def submissions(self) -> tuple[Submission, ...]:
-        """What this and earlier attempts of this generation submitted elsewhere with `submit_once`, the oldest first."""
+        """What this and earlier attempts of this generation submitted elsewhere with `submit_once`."""
         return self._submissions.known
 
     async def submit_once(
