@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from stageline_engine import ports
 from tests.tidy import proto_rules, rules
 
 BROKEN = [
@@ -88,3 +89,22 @@ def test_names_are_read_from_protocols_and_constants() -> None:
     source = "A_MAX = 1\nB_MAX: int = 2\n_C = 3\nclass Store(Protocol):\n    async def get(self): ...\n    def _x(self): ..."
     assert rules.constants(source) == ["A_MAX", "B_MAX"]
     assert rules.protocol_methods(source) == ["get"]
+
+
+def test_every_store_says_what_is_atomic_and_what_may_fail() -> None:
+    stores = [
+        ports.BlobIndex,
+        ports.BlobStore,
+        ports.JobTransport,
+        ports.LogStore,
+        ports.RunQueries,
+        ports.SessionStore,
+        ports.TokenStore,
+        ports.UnitOfWork,
+        ports.UsageQueries,
+        ports.WorkflowRegistry,
+    ]
+    for store in stores:
+        told = f"{store.__doc__} {[getattr(method, '__doc__', '') for method in vars(store).values()]}"
+        assert "Atomic:" in told, store
+        assert "StorageUnavailableError" in told, store

@@ -23,7 +23,11 @@ class PinnedRun(NamedTuple):
 
 
 class BlobIndex(Protocol):
-    """Rows of blobs, payloads and artifacts. Each method is one transaction. Another namespace's rows do not exist."""
+    """Rows of blobs, payloads and artifacts. Another namespace's rows do not exist.
+
+    Atomic: each method is one transaction. Any method may raise ``StorageUnavailableError`` where the database is away; whether it has
+    been done is unknown then, and each is safe to repeat.
+    """
 
     async def begin(self, blob: Blob, now: datetime) -> None:
         """Announces a blob whose bytes are about to be put."""

@@ -157,7 +157,11 @@ class DeadLetterKey(NamedTuple):
 
 
 class UnitOfWork(Protocol):
-    """One transaction: load (which locks), decide in memory, commit. Left without ``commit``, nothing happened."""
+    """One transaction: load (which locks), decide in memory, commit. Left without ``commit``, nothing happened.
+
+    Atomic: all that its methods have changed becomes visible with ``commit``, and none of it without. Any method may raise ``StorageUnavailableError`` where the database is away: before
+    ``commit`` nothing has happened then, during it either all or nothing has.
+    """
 
     async def load_runs(self, wanted: Mapping[UUID, Selection]) -> Sequence[LoadedRun]:
         """Locks runs in id order and reads them with the selected stages; those that do not exist are left out."""
@@ -362,7 +366,7 @@ class UnitOfWork(Protocol):
 
 
 class Persistence(Protocol):
-    """Opens transactions."""
+    """Opens transactions, which are serialized by the runs that they lock. Opening one may raise ``StorageUnavailableError``."""
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Begins a transaction; leaving the context without ``commit`` rolls back."""

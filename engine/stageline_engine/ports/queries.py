@@ -203,7 +203,11 @@ class DueCheck(NamedTuple):
 
 
 class RunQueries(Protocol):
-    """Runs, stages and events, as last committed. Another namespace's run does not exist for the asker."""
+    """Runs, stages and events, as last committed. Another namespace's run does not exist for the asker.
+
+    Atomic: nothing. What is read is committed, but parts of one answer may be a statement apart: decide nothing by them, but
+    under the run's lock. Any method may raise ``StorageUnavailableError`` where the database is away.
+    """
 
     async def get_run(self, namespace: str, run_id: UUID, *, with_outputs: bool) -> RunDetails | None:
         """Returns a run with its stages, or None."""
@@ -259,7 +263,10 @@ class RunQueries(Protocol):
 
 
 class LogStore(Protocol):
-    """Log lines of stages. Append only."""
+    """Log lines of stages. Append only.
+
+    Atomic: the lines of one call are stored all or none, and become visible in the order of their ids. Any method may raise ``StorageUnavailableError`` where the database is away.
+    """
 
     async def append(self, lines: Sequence[LogLine]) -> None:
         """Stores lines, all or none."""

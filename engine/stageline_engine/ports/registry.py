@@ -8,7 +8,10 @@ from stageline_engine.model.definition import RegisteredWorkflow, WorkflowDefini
 
 
 class WorkflowRegistry(Protocol):
-    """Definitions by namespace, name and version."""
+    """Definitions by namespace, name and version.
+
+    Atomic: a definition is stored with its routes or not at all; a version never changes once it is stored. Any method may raise ``StorageUnavailableError`` where the database is away.
+    """
 
     async def register(
         self, namespace: str, definition: WorkflowDefinition, digest: str, now: datetime

@@ -28,7 +28,10 @@ class Disconnect(NamedTuple):
 
 
 class SessionStore(Protocol):
-    """Sessions by id. Every write names the state that it expects: an ended session never lives again."""
+    """Sessions by id. Every write names the state that it expects: an ended session never lives again.
+
+    Atomic: each method is one statement over all the sessions that it is given. Any method may raise ``StorageUnavailableError`` where the database is away; each is safe to repeat.
+    """
 
     async def open(self, session: SessionRow) -> None:
         """Stores a new session."""

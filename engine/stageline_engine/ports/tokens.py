@@ -9,7 +9,10 @@ from stageline_engine.model.access import AccessToken
 
 
 class TokenStore(Protocol):
-    """Tokens by id and by hash."""
+    """Tokens by id and by hash.
+
+    Atomic: each method is one statement. Any method may raise ``StorageUnavailableError`` where the database is away.
+    """
 
     async def add(self, token: AccessToken) -> None:
         """Stores a new token.

@@ -37,7 +37,11 @@ LOOK_AT_EVERYTHING = Hint(all_runs=True, all_tokens=True)
 
 
 class JobTransport(Protocol):
-    """Carries hints to the other servers on the same state."""
+    """Carries hints to the other servers on the same state.
+
+    Atomic: a hint arrives whole or not at all; it may be lost, and come late or twice. What cannot be carried is dropped and
+    made up for by ``LOOK_AT_EVERYTHING``; where the carrier is away, the call says so with ``StorageUnavailableError``.
+    """
 
     @property
     def has_company(self) -> bool:

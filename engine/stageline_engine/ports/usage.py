@@ -109,7 +109,10 @@ class UsageSum:
 
 
 class UsageQueries(Protocol):
-    """Booked AI calls, as last committed. Another namespace's do not exist for the asker."""
+    """Booked AI calls, as last committed. Another namespace's do not exist for the asker.
+
+    Atomic: each answer is of one moment. Any method may raise ``StorageUnavailableError`` where the database is away.
+    """
 
     async def list_calls(
         self,

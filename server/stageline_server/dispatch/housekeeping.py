@@ -11,6 +11,7 @@ from stageline_engine.errors import EngineError
 from stageline_engine.rejections import Rejection
 from stageline_server.dispatch.lost_offers import LostOffers
 from stageline_server.dispatch.sessions import LocalSession
+from stageline_server.dispatch.timers import chore
 
 if TYPE_CHECKING:
     from stageline_server.dispatch.plane import ControlPlane
@@ -40,10 +41,15 @@ class Housekeeping:
         self._renewals_in_a_row = 0
         self.lost_offers = LostOffers(plane.sessions, plane.ports.sessions.held_leases, plane.take_back)
         self.alarms = [
-            plane.alarm(self._keep_alive, "renew sessions and reap stale leases", every=self._renewal),
-            plane.alarm(self._repair, "repair runs that stand still", every=REPAIR_INTERVAL),
-            plane.alarm(self._clean_blobs, "remove stored bytes that nobody needs", every=CLEANING_INTERVAL),
-            plane.alarm(self._recheck, "recheck the queue", every=settings.recheck_interval),
+            chore(plane.ports, self._keep_alive, "renew sessions and reap stale leases", every=self._renewal),
+            chore(plane.ports, self._repair, "repair runs that stand still", every=REPAIR_INTERVAL),
+            chore(
+                plane.ports,
+                self._clean_blobs,
+                "remove stored bytes that nobody needs",
+                every=CLEANING_INTERVAL,
+            ),
+            chore(plane.ports, self._recheck, "recheck the queue", every=settings.recheck_interval),
         ]
 
     async def give_up(self, session: LocalSession) -> None:

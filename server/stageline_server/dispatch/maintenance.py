@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stageline_engine.commands import HistoryPurged, ReapStaleLeases
 from stageline_engine.rejections import Rejection
+from stageline_server.dispatch.timers import chore
 
 if TYPE_CHECKING:
     from stageline_server.dispatch.plane import ControlPlane
@@ -58,8 +59,8 @@ class Maintenance:
         """Takes the plane that it works for."""
         self._plane = plane
         self.alarms = [
-            plane.alarm(plane.events.catch_up, "give events their place", every=SEQUENCE_INTERVAL),
-            plane.alarm(self._forget, "forget what is past keeping", every=FORGET_INTERVAL),
+            chore(plane.ports, plane.events.catch_up, "give events their place", every=SEQUENCE_INTERVAL),
+            chore(plane.ports, self._forget, "forget what is past keeping", every=FORGET_INTERVAL),
         ]
 
     async def tick(self) -> Tick:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -102,7 +102,7 @@ class ControlPlane:
         self.leaser = Leaser(self.sessions, self._lease, batch_max=batch_max, promised=self._reports_waiting)
         self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=batch_max)
         self._announcer = Announcer(ports.transport)
-        self._alarm = self.alarm(self._take_what_is_due, "what is due")
+        self._alarm = Alarm(self._take_what_is_due, ports.clock, ports.scheduler, name="what is due")
         self.housekeeping = Housekeeping(self)
         self.maintenance = Maintenance(self)
         self._listener = Listener(ports.transport, self.take_hint)
@@ -118,12 +118,6 @@ class ControlPlane:
         self._leased_usage = self._batcher("leased-usage", UsageCommits(self._commit).commit)
         committers = range(self.settings.committers)
         self._reports = [self._batcher(f"report-{number}", reports.commit) for number in committers]
-
-    def alarm(
-        self, step: Callable[[], Awaitable[datetime | None]], name: str, *, every: timedelta | None = None
-    ) -> Alarm:
-        """Makes a timer on this plane's clock; see there."""
-        return Alarm(step, self.ports.clock, self.ports.scheduler, name=name, every=every)
 
     def _batcher(
         self, name: str, commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -144,9 +138,7 @@ class ControlPlane:
         return [*changes, *said, *self._reports]
 
     async def start(self) -> None:
-        """Begins to work.
-
-        Its plugins are known to the event log before that: they are told of whatever happens from now on, whoever places it.
+        """Begins to work. Plugins are told of all that happens from now on, whichever server places it in the log.
 
         Raises:
             StorageUnavailableError: The database is away.
@@ -156,10 +148,7 @@ class ControlPlane:
             part.start()
 
     async def drain(self) -> None:
-        """Leases nothing more, asks every worker to connect elsewhere, and commits what has been reported.
-
-        The wait for the database, which may be away, has no limit here: the caller sets one.
-        """
+        """Leases nothing more, asks workers to connect elsewhere, commits what was reported. The caller sets a time limit."""
         self.draining = True
         for session in self.sessions.all():
             session.draining = True

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from stageline_engine.errors import EngineError
 from stageline_engine.ports import Clock, Scheduler
 from stageline_server.dispatch.background import Background
+from stageline_server.dispatch.ports import Ports
 
 _log = logging.getLogger(__name__)
 
@@ -92,3 +93,8 @@ class Alarm(Background):
             due.cancel()
             changed.cancel()
             await asyncio.gather(due, changed, return_exceptions=True)
+
+
+def chore(ports: Ports, step: Callable[[], Awaitable[None]], name: str, *, every: timedelta) -> Alarm:
+    """Makes an alarm of housekeeping, which has a pace; see ``Alarm``."""
+    return Alarm(step, ports.clock, ports.scheduler, name=name, every=every)
