@@ -28,6 +28,7 @@ from benchmarks.samples import Sample
 from benchmarks.sessions import many_sessions
 from benchmarks.suspended import suspended
 from benchmarks.throughput import throughput
+from benchmarks.two_servers import two_servers
 from stageline_sdk import Client
 from tests.support.processes import Processes
 from tests.support.stack import Stack
@@ -37,6 +38,7 @@ WORKLOADS: Mapping[str, Callable[[Bench], Awaitable[Mapping[str, float]]]] = {
     "W2": latency,
     "W3": fan_out,
     "W5": many_sessions,
+    "W6": two_servers,
     "W7": suspended,
     "W8": idle,
     "feel": feel,

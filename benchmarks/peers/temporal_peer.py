@@ -1,6 +1,7 @@
 """Temporal's dev server, in memory, which is faster than its file and keeps nothing; one worker process; this is the caller."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ IN_FLIGHT = 64
 async def main() -> None:
     """Starts all, measures, and ends all."""
     server = Path(sys.executable).with_name("temporal")
-    async with await WorkflowEnvironment.start_local(dev_server_existing_path=str(server)) as environment:
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(server), dev_server_log_level="never"
+    ) as environment:
         client = environment.client
         address = client.service_client.config.target_host
         worker = await asyncio.create_subprocess_exec(
@@ -41,3 +44,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # threads of its client's native part may crash an interpreter that ends
