@@ -141,6 +141,12 @@ PROGRESS_INTERVAL = timedelta(seconds=1)
 FRAME_ITEMS_MAX = 1000
 """Items in one frame, so that dealing with one never holds up the others for long."""
 
+OUTBOX_BYTES_MAX = 16 * 1024 * 1024
+"""What may wait for one worker's stream. A worker that reads leaves next to nothing waiting; more of it, and it is cut off."""
+
+OUTBOX_LEASING_BYTES_MAX = 4 * 1024 * 1024
+"""What may wait for a stream while its worker is still given jobs: some frames full, so that a fast reader never notices."""
+
 SCHEMA_BYTES_MAX = 128 * 1024
 """One JSON Schema of a definition."""
 

@@ -142,6 +142,7 @@ class Application:
         """Ends everything at once, without a drain. Safe at any time after the creation."""
         self.shutdown.begin()
         await self._server.stop(STOP_LIMIT.total_seconds())
+        await self.plane.disconnects.settled()
         await self.plane.stop()
         await self.gate.stop()
         await self.health.stop()

@@ -27,13 +27,16 @@ class Upkeep(ClientBase):
     def _events(self) -> "event_service_pb2_grpc.EventServiceAsyncStub":
         return event_service_pb2_grpc.EventServiceStub(self._open())
 
-    async def list_workers(self) -> AsyncGenerator[WorkerSession]:
+    async def list_workers(self, *, include_ended: bool = False) -> AsyncGenerator[WorkerSession]:
         """Yield the workers that are connected, by name.
+
+        Args:
+            include_ended: Those, too, whose sessions have ended in the last seven days. Default: living ones only.
 
         Raises:
             UnavailableError: The server could not be reached.
         """
-        request = admin_service_pb2.ListWorkersRequest(namespace=self._namespace)
+        request = admin_service_pb2.ListWorkersRequest(namespace=self._namespace, include_ended=include_ended)
         while True:
             response = await self._call(self._admin.ListWorkers, request)
             for message in response.workers:

@@ -2,7 +2,7 @@
 
 from pydantic_core import from_json
 
-from stageline.v1 import admin_service_pb2, annotation_pb2, event_service_pb2
+from stageline.v1 import admin_service_pb2, annotation_pb2, event_service_pb2, session_pb2
 from stageline_sdk._decode import decode_event
 from stageline_sdk._wire import from_timestamp, json_object
 from stageline_sdk.runs import Annotation
@@ -49,7 +49,21 @@ def decode_worker(message: admin_service_pb2.WorkerInfo) -> WorkerSession:
             for each in message.stages
         ),
         last_seen_at=from_timestamp(message.last_seen_time) if message.HasField("last_seen_time") else None,
+        disconnect_reason=_reason(message.disconnect_reason),
+        disconnected_at=from_timestamp(message.disconnect_time)
+        if message.HasField("disconnect_time")
+        else None,
+        end_reason=_reason(message.end_reason),
+        ended_at=from_timestamp(message.end_time) if message.HasField("end_time") else None,
     )
+
+
+def _reason(number: int) -> str:
+    """Return a reason's name without its prefix; empty for none, its number for one that this version does not know."""
+    known = session_pb2.DisconnectReason.DESCRIPTOR.values_by_number.get(number)
+    if not number:
+        return ""
+    return known.name.removeprefix("DISCONNECT_REASON_") if known else str(number)
 
 
 def decode_dead_letter(message: event_service_pb2.DeadLetter) -> DeadLetter:

@@ -89,7 +89,7 @@ class StageInfo:
         active_time: Time that attempts took in this generation, without waiting.
         waits_for: What it waits for, such as NO_WORKER; empty when it does not wait.
         waits_detail: More about it, for people, such as which stage and labels no worker has; may be empty.
-        worker: The worker that holds it, or held it last; may be empty.
+        worker: The worker that holds it; empty when nobody does.
         progress: Share done that its code said last, 0 to 1; None when it said none.
         progress_message: What its code said with that.
         progress_at: When it said so, by the server's clock.

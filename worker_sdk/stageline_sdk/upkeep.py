@@ -60,7 +60,7 @@ class WorkerStages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSession:
-    """A worker that is connected.
+    """A worker's session: of one that is connected, or was.
 
     Attributes:
         session_id: Its session.
@@ -69,10 +69,14 @@ class WorkerSession:
         slots: Jobs that it takes at a time.
         held_jobs: Jobs that it holds now.
         labels: As it told them.
-        server_id: The server that its stream is on.
+        server_id: The server that its stream is on, or was on last.
         draining: Whether it takes nothing new.
         connected_at: When its session began, with a time zone.
         last_seen_at: When it was last heard of; None where the server that answered does not know.
+        disconnect_reason: Why its last stream ended, such as `CONNECTION_LOST` or `SERVER_SHUTDOWN`; empty while it has one.
+        disconnected_at: When that was; None while it has a stream.
+        end_reason: Why its session ended: `DRAINED`, or `TIMED_OUT`; empty for a living one.
+        ended_at: When it did; None for a living one.
     """
 
     session_id: str
@@ -86,6 +90,10 @@ class WorkerSession:
     connected_at: datetime
     stages: tuple[WorkerStages, ...] = ()
     last_seen_at: datetime | None = None
+    disconnect_reason: str = ""
+    disconnected_at: datetime | None = None
+    end_reason: str = ""
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

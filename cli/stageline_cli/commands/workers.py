@@ -12,14 +12,18 @@ def workers() -> None:
 
 
 @workers.command("list")
+@click.option(
+    "--ended", is_flag=True, help="Also those whose sessions have ended, in the last seven days, and why."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the workers as a JSON array.")
 @target_options
-def list_(as_json: bool, address: str | None, namespace: str) -> None:
-    """List the workers that are connected, by name.
+def list_(ended: bool, as_json: bool, address: str | None, namespace: str) -> None:
+    """List the workers that are connected, by name; of one that has lost its stream, why.
 
     \b
     Examples:
       stageline workers list
+      stageline workers list --ended
       stageline workers list --json | jq 'map(.held_jobs) | add'
     """  # noqa: D301 - click reads the control character
     from rich.markup import escape
@@ -27,7 +31,7 @@ def list_(as_json: bool, address: str | None, namespace: str) -> None:
     from stageline_cli.output import moment, print_json, stdout, table, worker_as_json
 
     async def read(client: Client) -> list[WorkerSession]:
-        return [each async for each in client.list_workers()]
+        return [each async for each in client.list_workers(include_ended=ended)]
 
     found = speak(Target(address, namespace), read)
     if as_json:
@@ -38,13 +42,22 @@ def list_(as_json: bool, address: str | None, namespace: str) -> None:
         return
     shown = table("WORKER", "#JOBS", "#SLOTS", "STATE", "CONNECTED", "SDK")
     for each in found:
-        state = "draining" if each.draining else "ready"
         shown.add_row(
             escape(each.name),
             str(each.held_jobs),
             str(each.slots),
-            state,
+            _state(each),
             moment(each.connected_at),
             escape(each.sdk),
         )
     stdout().print(shown)
+
+
+def _state(worker: WorkerSession) -> str:
+    """Returns where a worker stands: ended, between two streams, or connected."""
+    if worker.ended_at is not None:
+        before = f" after {worker.disconnect_reason}" if worker.disconnect_reason else ""
+        return f"ended: {worker.end_reason}{before}"
+    if worker.disconnect_reason:
+        return f"away: {worker.disconnect_reason}"
+    return "draining" if worker.draining else "ready"

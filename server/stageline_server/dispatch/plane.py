@@ -45,6 +45,8 @@ from stageline_engine.settling import unsettled
 from stageline_server.dispatch.announcer import Announcer
 from stageline_server.dispatch.background import Background
 from stageline_server.dispatch.batcher import Batcher, Done
+from stageline_server.dispatch.counts import Counts
+from stageline_server.dispatch.disconnects import Disconnects
 from stageline_server.dispatch.due import CONTENTION_PAUSE_SECONDS, DueWork
 from stageline_server.dispatch.event_flow import EventFlow
 from stageline_server.dispatch.housekeeping import Housekeeping
@@ -78,8 +80,7 @@ class ControlPlane:
             settings: Paces and sizes.
         """
         self.ports = ports
-        self.server_id = server_id
-        self.settings = settings or PlaneSettings()
+        self.server_id, self.settings = server_id, settings or PlaneSettings()
         self.payloads = PayloadStore(ports.blobs, ports.blob_index, ports.registry, ports.clock, ports.ids)
         self.kernel = Kernel(
             ports.persistence,
@@ -96,9 +97,11 @@ class ControlPlane:
         self.events = EventFlow(self.kernel, ports.clock, ports.scheduler, ports.sinks)
         self.hint_takers: list[Callable[[Hint], None]] = []
         self.sessions = SessionTable()
+        self.counts = Counts()
         self.logs = LogWriter(ports.logs, self.hub.ring)
         self.draining = False
         batch_max = self.settings.batch_max
+        self.disconnects = Disconnects(ports.sessions, ports.clock, self.counts, server_id, batch_max)
         self.leaser = Leaser(self.sessions, self._lease, batch_max=batch_max, promised=self._reports_waiting)
         self.due_work = DueWork(self.kernel, ports.clock, self.carry_out, batch_max=batch_max)
         self._announcer = Announcer(ports.transport)
@@ -106,7 +109,7 @@ class ControlPlane:
         self.housekeeping = Housekeeping(self)
         self.maintenance = Maintenance(self)
         self._listener = Listener(ports.transport, self.take_hint)
-        reports = ReportCommits(self._commit_reports_once, self._look_at_everything)
+        reports = ReportCommits(self._commit_reports_once, self._look_at_everything, self.counts)
         self._creates = self._batcher("create", self._commit_leasing)
         self._cancels = self._batcher("cancel", self._commit)
         self._progress = self._batcher("progress", self._commit)
@@ -116,8 +119,8 @@ class ControlPlane:
             self._batcher(name, self._commit) for name in ("annotate", "submissions", "usage")
         )
         self._leased_usage = self._batcher("leased-usage", UsageCommits(self._commit).commit)
-        committers = range(self.settings.committers)
-        self._reports = [self._batcher(f"report-{number}", reports.commit) for number in committers]
+        names = [f"report-{number}" for number in range(self.settings.committers)]
+        self._reports = [self._batcher(name, reports.commit) for name in names]
 
     def _batcher(
         self, name: str, commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -133,8 +136,8 @@ class ControlPlane:
 
     @property
     def _batchers(self) -> list[Batcher[Any, Any]]:
-        changes = [self._creates, self._cancels, self._reruns, self._resumes]
-        said = [self._progress, self._annotations, self.submissions, self._usage, self._leased_usage]
+        changes = [self._creates, self._cancels, self._reruns, self._resumes, self._progress]
+        said = [self._annotations, self.submissions, self._usage, self._leased_usage, self.disconnects.batcher]
         return [*changes, *said, *self._reports]
 
     async def start(self) -> None:
@@ -335,6 +338,7 @@ class ControlPlane:
 
     def take_back(self, session: LocalSession, lease: LeaseReference) -> None:
         """Hands on a job that its worker was never given, at no attempt's and no delivery's cost."""
+        self.counts.offers_returned += 1
         outcome = Returned(started=False)
         command = ReportJob(session.namespace, lease.run_id, lease.stage_number, lease.lease_token, outcome)
         self.report(command, lambda _: None)
@@ -346,10 +350,6 @@ class ControlPlane:
     def wake_at(self, moment: datetime) -> None:
         """Has what is due looked at no later than this."""
         self._alarm.set_no_later_than(moment)
-
-    async def give_up(self, session: LocalSession) -> None:
-        """Ends a session that was silent for the session timeout, and hands its jobs on."""
-        await self.housekeeping.give_up(session)
 
     def _stop_here(self, lease: LeaseReference) -> bool:
         """Tells the worker of a lease to stop, if its stream is here."""

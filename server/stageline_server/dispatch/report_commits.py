@@ -8,6 +8,7 @@ from dataclasses import replace
 from stageline_engine.commands import Disposition, Failed, JobReportRecorded, ReportJob
 from stageline_engine.errors import ConcurrentChangeError, StorageUnavailableError
 from stageline_engine.events import StageError
+from stageline_server.dispatch.counts import Counts
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +30,9 @@ class ReportCommits:
     A commit whose fate is unknown is repeated: reports are idempotent by token.
     """
 
-    def __init__(self, commit_once: CommitOnce, after_outage: Callable[[], None]) -> None:
-        """Takes what tries once, and what makes up for effects of commits whose answer was lost."""
+    def __init__(self, commit_once: CommitOnce, after_outage: Callable[[], None], counts: Counts) -> None:
+        """Takes what tries once, what makes up for effects of commits whose answer was lost, and where reports are counted."""
+        self._counts = counts
         self._commit_once = commit_once
         self._after_outage = after_outage
 
@@ -56,6 +58,7 @@ class ReportCommits:
             else:
                 if pause > RETRY_PAUSE_SECONDS_MIN:
                     self._after_outage()
+                self._counts.reported(zip(batch, results, strict=True))
                 return results
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_PAUSE_SECONDS_MAX)

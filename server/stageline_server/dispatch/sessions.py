@@ -28,7 +28,11 @@ class Outlet(Protocol):
 
 
 class LocalSession:
-    """One session with a stream at this server."""
+    """One session with a stream at this server.
+
+    Attributes:
+        congested: Whether so much waits for its stream that nothing more is leased to it.
+    """
 
     def __init__(
         self, session_id: UUID, namespace: str, route_ids: Iterable[int], slots: int, outlet: Outlet
@@ -43,6 +47,7 @@ class LocalSession:
         self.attempts: dict[UUID, int] = {}
         self.generations: dict[UUID, int] = {}
         self.draining = False
+        self.congested = False
         self.last_heard: float = 0.0
         self._free = 0
         self._reserved = 0
@@ -50,7 +55,7 @@ class LocalSession:
     @property
     def free_slots(self) -> int:
         """Jobs that may still be leased to it."""
-        return 0 if self.draining else max(self._free - self._reserved, 0)
+        return 0 if self.draining or self.congested else max(self._free - self._reserved, 0)
 
     def set_credit(self, free_slots: int, offers_on_the_way: int) -> None:
         """Takes the worker's word for its free slots.
@@ -87,6 +92,11 @@ class LocalSession:
         self.attempts.pop(lease_token, None)
         self.generations.pop(lease_token, None)
         return self.held.pop(lease_token, None)
+
+    def give_back(self, lease_token: UUID) -> LeaseReference | None:
+        """Forgets a lease that its worker was never sent: its slot is free at once."""
+        self._free += 1
+        return self.drop(lease_token)
 
 
 class Reservation:

@@ -1,4 +1,4 @@
-"""The live sessions of a namespace, a page at a time."""
+"""The sessions of a namespace, a page at a time."""
 
 import asyncio
 import time
@@ -30,9 +30,10 @@ class WorkerReader:
             RefusedError: A field breaks its rule.
         """
         namespace, size = namespace_of(request.namespace), page_size_of(request.page_size)
-        binding = ("ListWorkers", namespace)
+        ended = request.include_ended
+        binding = ("ListWorkers", namespace, *(["ended"] if ended else []))
         after = position_of(request.page_token, binding, str)
-        rows = await self._sessions.list(namespace, limit=SESSIONS_MAX)
+        rows = await self._sessions.list(namespace, include_ended=ended, limit=SESSIONS_MAX)
         waiting = sorted((row for row in rows if after is None or _position(row) > after), key=_position)
         shown = waiting[:size]
         return messages.ListWorkersResponse(
@@ -42,7 +43,7 @@ class WorkerReader:
 
     async def _info(self, row: SessionRow) -> messages.WorkerInfo:
         name, version, runtime = [*row.sdk.split(" ", 2), "", "", ""][:3]
-        held = await self._sessions.held_leases(row.id)
+        held = [] if row.ended_at else await self._sessions.held_leases(row.id)
         message = messages.WorkerInfo(
             session_id=str(row.id),
             identity=session_pb2.WorkerIdentity(
@@ -61,6 +62,10 @@ class WorkerReader:
             labels=dict(row.labels),
             connect_time=timestamp_of(row.connected_at),
             server_id=row.server_id,
+            disconnect_reason=_reason(row.disconnect_reason),
+            disconnect_time=timestamp_of(row.disconnected_at),
+            end_time=timestamp_of(row.ended_at),
+            end_reason=_reason(row.end_reason),
         )
         local = self._plane.sessions.get(row.id)
         if local is not None:
@@ -68,6 +73,14 @@ class WorkerReader:
             message.draining = local.draining
             message.last_seen_time.FromDatetime(self._plane.ports.clock.now() - silence)
         return message
+
+
+def _reason(name: str) -> "session_pb2.DisconnectReason.ValueType":
+    """The reason as it was noted; UNSPECIFIED where none was, or one that this server does not know."""
+    known = f"DISCONNECT_REASON_{name}"
+    if known not in session_pb2.DisconnectReason.keys():  # noqa: SIM118 - an enum's wrapper is no mapping
+        return session_pb2.DISCONNECT_REASON_UNSPECIFIED
+    return session_pb2.DisconnectReason.Value(known)
 
 
 def _position(row: SessionRow) -> str:

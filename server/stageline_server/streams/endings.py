@@ -25,6 +25,11 @@ class StreamEndedError(Exception):
         self.detail = detail
         self.item = session_pb2.SessionEnd(reason=reason, error=detail, reconnect=reconnect)
 
+    @property
+    def name(self) -> str:
+        """The reason as it is counted and noted, without its prefix."""
+        return session_pb2.DisconnectReason.Name(self.item.reason).removeprefix("DISCONNECT_REASON_")
+
 
 def check_frame(frame: worker_pb2.WorkerFrame, expected: int, sent: int) -> None:
     """Checks the framing.
@@ -103,6 +108,17 @@ def shutdown() -> StreamEndedError:
     return StreamEndedError(session_pb2.DISCONNECT_REASON_SERVER_SHUTDOWN, detail)
 
 
+def slow_reader() -> StreamEndedError:
+    """The end of a stream whose worker does not read what it is sent."""
+    facts = {"limit_name": "outbox_bytes_max", "limit": str(limits.OUTBOX_BYTES_MAX)}
+    detail = error_pb2.ErrorDetail(
+        reason=Reason.ERROR_REASON_LIMIT_EXCEEDED,
+        message="The worker does not read what it is sent: too much waits for it, or for too long.",
+        metadata=facts,
+    )
+    return StreamEndedError(session_pb2.DISCONNECT_REASON_SLOW_READER, detail)
+
+
 def unauthenticated() -> StreamEndedError:
     """The end of a stream whose worker's token does not count any more."""
     detail = error_pb2.ErrorDetail(reason=Reason.ERROR_REASON_UNAUTHENTICATED, message=ENDED)
@@ -113,6 +129,7 @@ ENDS: Mapping[str, Callable[[], StreamEndedError]] = {
     "SESSION_SUPERSEDED": superseded,
     "SESSION_NOT_FOUND": not_found,
     "SERVER_SHUTDOWN": shutdown,
+    "SLOW_READER": slow_reader,
     "UNAUTHENTICATED": unauthenticated,
 }
 """Endings that the plane may ask for, by the names that it knows."""

@@ -6,7 +6,9 @@ The reader never waits for the writer, and neither for a commit: what a commit b
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any, Protocol
+from uuid import UUID
 
 from stageline.v1 import error_pb2, limits_pb2, session_pb2, worker_pb2
 from stageline_engine import limits
@@ -22,12 +24,14 @@ from stageline_server.streams.endings import (
     check_frame,
     invalid,
     shutdown,
+    slow_reader,
     timed_out,
 )
 from stageline_server.streams.frames import Outbox
 from stageline_server.streams.hello import PROTOCOL_VERSION, HelloRefusedError, Opened, open_session
 from stageline_server.streams.inbox import Inbox
 from stageline_server.streams.items import Reason, duration, offer_item, stop_item
+from stageline_server.streams.stalls import StallWatch
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +62,8 @@ class WorkSession:
         """Takes the plane to work with and the stream's two directions."""
         self._plane = plane
         self._transport = transport
-        self._outbox = Outbox()
+        self._outbox = Outbox(overflow=lambda: self.close("SLOW_READER"))
+        self._local: LocalSession | None = None
         self._end: asyncio.Future[StreamEndedError] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> StreamEndedError | None:
@@ -71,9 +76,11 @@ class WorkSession:
             first = await self._first_frame()
             opened = await self._open(first)
         except StreamEndedError as ended:
+            self._plane.disconnects.ended(ended.name)
             await self._say_goodbye(ended.item)
             return ended
-        local = self._admit(first.items[0].hello, opened)
+        self._local = local = self._admit(first.items[0].hello, opened)
+        why = "CONNECTION_LOST"
         inbox = Inbox(self._plane, local, self._outbox)
         inbox.hand_on(opened.unlisted, started=False)
         reader = asyncio.create_task(self._read(local, inbox, first), name="stream-reader")
@@ -85,11 +92,21 @@ class WorkSession:
             end = self._end.result() if self._end.done() else _outcome(reader, writer, watch)
             self._plane.sessions.remove(local)
             if end is not None:
+                why = end.name
                 await self._end_stream(local, end, writer)
-            elif reader.done() and not reader.exception():
-                await self._closed_by_worker(local, inbox, writer)
+            elif (
+                reader.done()
+                and not reader.exception()
+                and await self._closed_by_worker(local, inbox, writer)
+            ):
+                why = "DRAINED"
             return end
+        except asyncio.CancelledError:
+            if why == "CONNECTION_LOST" and self._plane.draining:
+                why = "SERVER_SHUTDOWN"
+            raise
         finally:
+            self._plane.disconnects.ended(why, local.id)
             self._plane.sessions.remove(local)
             for task in tasks:
                 task.cancel()
@@ -158,24 +175,39 @@ class WorkSession:
             expected += 1
 
     async def _watch(self, local: LocalSession) -> None:
-        """Ends the stream when nothing was heard for the session timeout."""
+        """Ends the stream when nothing was heard, or nothing was read, for the session timeout."""
         timeout = self._plane.settings.session_timeout.total_seconds()
+        stalls = StallWatch(self._outbox, time.monotonic())
         left = timeout
         while left > 0:
-            await asyncio.sleep(left)
-            left = local.last_heard + timeout - time.monotonic()
+            await asyncio.sleep(min(left, timeout / 2))
+            now = time.monotonic()
+            left = local.last_heard + timeout - now
+            if left > 0 and stalls.stalled_seconds(now) >= timeout:
+                raise slow_reader()
         raise timed_out()
 
     async def _write(self) -> None:
         interval = self._plane.settings.heartbeat_interval.total_seconds()
         while not self._outbox.finished:
-            await self._transport.write(await self._outbox.next_frame(interval))
+            frame = await self._outbox.next_frame(interval)
+            self._relieve()
+            await self._transport.write(frame)
+
+    def _relieve(self) -> None:
+        """Has jobs leased again to a worker that has caught up with what was sent."""
+        local = self._local
+        if local and local.congested and self._outbox.waiting_bytes <= limits.OUTBOX_LEASING_BYTES_MAX:
+            local.congested = False
+            self._plane.leaser.slots_freed()
 
     async def _end_stream(
         self, local: LocalSession, end: StreamEndedError, writer: "asyncio.Task[None]"
     ) -> None:
         """Sends what still waits, acknowledgements above all, and then why the stream ends."""
         self._take_back_unsent(local)
+        if end.item.reason == session_pb2.DISCONNECT_REASON_SLOW_READER:
+            self._take_back(local, self._outbox.withdraw_sent_offers())
         self._outbox.finish(worker_pb2.ServerItem(session_end=end.item))
         # A writer that is in the middle of a frame must come to its end: a stream takes one write at a time.
         await asyncio.wait({writer}, timeout=GOODBYE_SECONDS)
@@ -183,7 +215,7 @@ class WorkSession:
             end.detail.reason == Reason.ERROR_REASON_SESSION_TIMED_OUT
             and self._plane.sessions.get(local.id) is None
         ):
-            await self._plane.give_up(local)
+            await self._plane.housekeeping.give_up(local)
 
     async def _say_goodbye(self, last: session_pb2.SessionEnd) -> None:
         """Sends what still waits and then why the stream ends, where no other writer is at work."""
@@ -195,10 +227,13 @@ class WorkSession:
 
     async def _closed_by_worker(
         self, local: LocalSession, inbox: Inbox, writer: "asyncio.Task[None]"
-    ) -> None:
+    ) -> bool:
         """Ends a session whose worker has closed its side in peace: what it still holds is handed on.
 
         A broken connection looks the same to the reader, and ends no lease: only where a write comes through is it peace.
+
+        Returns:
+            Whether it was peace.
         """
         self._outbox.finish()
         try:
@@ -207,23 +242,35 @@ class WorkSession:
                 await self._transport.write(self._outbox.build())
         except Exception:  # noqa: BLE001 - whatever it is, the worker is not at the other end; it may come back
             _log.debug("a stream broke", exc_info=True)
-            return
+            return False
         inbox.hand_on(tuple(local.held.values()), started=True)
         await inbox.answered()
         now = self._plane.ports.clock.now()
         await self._plane.ports.sessions.end(local.id, self._plane.server_id, now, "DRAINED")
         reason = session_pb2.DISCONNECT_REASON_DRAINED
         await self._say_goodbye(session_pb2.SessionEnd(reason=reason, reconnect=self._plane.draining))
+        return True
 
     def _take_back_unsent(self, local: LocalSession) -> None:
         """Hands on jobs that never left this server."""
-        for token in self._outbox.withdraw_offers():
+        self._take_back(local, self._outbox.withdraw_offers())
+
+    def _take_back(self, local: LocalSession, lease_tokens: Iterable[UUID]) -> None:
+        for token in lease_tokens:
             if lease := local.drop(token):
                 self._plane.take_back(local, lease)
 
     def send_offer(self, offer: JobOffer) -> None:
-        """Sends a leased job."""
-        self._outbox.put(offer_item(offer), offered=offer.lease.lease_token)
+        """Sends a leased job; hands it on where so much waits for the worker already that there is no room for it."""
+        item, token, local = offer_item(offer), offer.lease.lease_token, self._local
+        assert local is not None, "the plane knows a session only once it is admitted"
+        self._plane.counts.offers += 1
+        waiting_bytes = self._outbox.waiting_bytes + item.ByteSize()
+        local.congested |= waiting_bytes > limits.OUTBOX_LEASING_BYTES_MAX
+        if waiting_bytes <= limits.OUTBOX_BYTES_MAX:
+            self._outbox.put(item, offered=token)
+        elif lease := local.give_back(token):
+            self._plane.take_back(local, lease)
 
     def send_stop(self, lease: LeaseReference) -> None:
         """Tells the worker to stop a job, before it is given any other."""

@@ -245,7 +245,7 @@ Global___ListWorkersResponse: _TypeAlias = ListWorkersResponse  # noqa: Y015
 
 @_typing.final
 class WorkerInfo(_message.Message):
-    """WorkerInfo describes one live session."""
+    """WorkerInfo describes one session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -282,6 +282,7 @@ class WorkerInfo(_message.Message):
     DISCONNECT_REASON_FIELD_NUMBER: _builtins.int
     DISCONNECT_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    END_REASON_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Id of the session."""
     slots: _builtins.int
@@ -294,6 +295,8 @@ class WorkerInfo(_message.Message):
     """The server that has its stream, or had it last."""
     disconnect_reason: _session_pb2.DisconnectReason.ValueType
     """Why its last stream ended. UNSPECIFIED while it has one."""
+    end_reason: _session_pb2.DisconnectReason.ValueType
+    """Why it ended: DRAINED, or TIMED_OUT. UNSPECIFIED for a live one."""
     @_builtins.property
     def identity(self) -> _session_pb2.WorkerIdentity:
         """Who it is."""
@@ -338,10 +341,11 @@ class WorkerInfo(_message.Message):
         disconnect_reason: _session_pb2.DisconnectReason.ValueType = ...,
         disconnect_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        end_reason: _session_pb2.DisconnectReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "disconnect_time", b"disconnect_time", "end_time", b"end_time", "identity", b"identity", "last_seen_time", b"last_seen_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "disconnect_reason", b"disconnect_reason", "disconnect_time", b"disconnect_time", "draining", b"draining", "end_time", b"end_time", "held_jobs", b"held_jobs", "identity", b"identity", "labels", b"labels", "last_seen_time", b"last_seen_time", "server_id", b"server_id", "session_id", b"session_id", "slots", b"slots", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "disconnect_reason", b"disconnect_reason", "disconnect_time", b"disconnect_time", "draining", b"draining", "end_reason", b"end_reason", "end_time", b"end_time", "held_jobs", b"held_jobs", "identity", b"identity", "labels", b"labels", "last_seen_time", b"last_seen_time", "server_id", b"server_id", "session_id", b"session_id", "slots", b"slots", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -430,7 +430,7 @@ class StageExecution(_message.Message):
     waiting_reason: Global___WaitingReason.ValueType
     """What it waits for, while it is PENDING or SUSPENDED. UNSPECIFIED else."""
     worker: _builtins.str
-    """Identity of the worker that holds it, or held it last, such as "extractor@host-7:4711"."""
+    """Name of the worker that holds it. Empty when nobody does."""
     waiting_detail: _builtins.str
     """More about `waiting_reason`, for people, such as which stage, version and labels no worker has. May be empty."""
     @_builtins.property

@@ -83,7 +83,8 @@ class WorkerServiceServicer(object):
         Errors:
         - INVALID_ARGUMENT, FRAME_INVALID: broken framing. Connect again; if it persists, it is a fault of the SDK.
         - RESOURCE_EXHAUSTED, FRAME_TOO_LARGE: a frame was too large. Connect again, and split it.
-        - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages. Correct Hello, or wait.
+        - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages; correct Hello, or wait. Or the worker does not
+        read what it is sent (SLOW_READER): connect again and resume.
         - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
         - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
         - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.

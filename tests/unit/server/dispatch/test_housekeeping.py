@@ -118,8 +118,8 @@ async def test_a_silent_session_is_given_up_at_once_unless_it_moved() -> None:
     silent, moved = await scene.local(), await scene.local()
     now = scene.clock.now()
     await scene.ports.sessions.resume(moved.id, "default", "another", now, now + timedelta(hours=1))
-    await scene.plane.give_up(silent)
-    await scene.plane.give_up(moved)
+    await scene.plane.housekeeping.give_up(silent)
+    await scene.plane.housekeeping.give_up(moved)
     assert await scene.living() == {moved.id}
 
 
@@ -127,5 +127,5 @@ async def test_giving_up_waits_for_no_database(caplog: pytest.LogCaptureFixture)
     scene = Scene()
     silent = await scene.local()
     scene.faults.down = True
-    await scene.plane.give_up(silent)
+    await scene.plane.housekeeping.give_up(silent)
     assert "could not be given up" in caplog.text

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stageline.v1 import job_pb2, report_pb2, session_pb2, worker_pb2
 from stageline_engine import limits
 from stageline_server.streams.frames import ITEM_BYTES_MAX, Outbox
+from stageline_server.streams.stalls import StallWatch
 
 
 def item(number: int, size: int = 0) -> worker_pb2.ServerItem:
@@ -159,3 +160,53 @@ async def test_finishing_wakes_the_writer() -> None:
     outbox.finish()
     assert not (await frame).items
     assert outbox.finished
+
+
+def test_what_waits_is_counted_to_the_byte_and_told_when_it_is_too_much() -> None:
+    told: list[int] = []
+    outbox = Outbox(overflow=lambda: told.append(outbox.waiting_bytes))
+    each = item(1, limits.FRAME_BYTES_MAX // 4)
+    fitting, rest = divmod(limits.OUTBOX_BYTES_MAX, each.ByteSize())
+    for _ in range(fitting):
+        outbox.put(each)
+    last = item(2, rest - item(2).ByteSize() - 10)
+    while outbox.waiting_bytes + last.ByteSize() < limits.OUTBOX_BYTES_MAX:
+        last.report_acknowledgement.lease_token += b"x"
+    outbox.put(last)
+    assert (outbox.waiting_bytes, told) == (limits.OUTBOX_BYTES_MAX, [])
+    outbox.put_first(item(3))
+    assert told == [limits.OUTBOX_BYTES_MAX + item(3).ByteSize()]
+    outbox.finish()
+    assert sum(len(frame.items) for frame in frames_of(outbox)) == fitting + 2
+    assert outbox.waiting_bytes == 0
+
+
+def test_withdrawn_offers_wait_no_more() -> None:
+    outbox = Outbox()
+    sent, unsent = uuid4(), uuid4()
+    outbox.put(item(1), offered=sent)
+    outbox.build()
+    outbox.put(item(2), offered=unsent)
+    outbox.put(item(3))
+    assert outbox.oldest_offer_sequence == 1
+    assert outbox.withdraw_offers() == [unsent]
+    assert outbox.waiting_bytes == item(3).ByteSize()
+    assert outbox.withdraw_sent_offers() == [sent]
+    assert (outbox.oldest_offer_sequence, outbox.offers_on_the_way) == (0, 0)
+
+
+def test_a_stall_is_a_frame_that_stays_the_last_or_an_offer_that_stays_the_oldest() -> None:
+    outbox = Outbox()
+    stalls = StallWatch(outbox, 0.0)
+    assert stalls.stalled_seconds(5.0) == 5
+    outbox.build()
+    assert stalls.stalled_seconds(6.0) == 0
+    outbox.put(item(1), offered=uuid4())
+    outbox.build()
+    assert stalls.stalled_seconds(8.0) == 0
+    outbox.build()  # pings go on, and none acknowledges the offer
+    assert stalls.stalled_seconds(11.0) == 3
+    outbox.acknowledged(2)
+    assert stalls.stalled_seconds(12.0) == 1  # the last frame is the one of 11.0
+    outbox.build()
+    assert stalls.stalled_seconds(13.0) == 0

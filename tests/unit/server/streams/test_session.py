@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from stageline.v1 import session_pb2, worker_pb2
+from stageline_engine import limits
 from stageline_engine.commands import CreateRun, RunCreation
 from stageline_engine.model.job import JobState
 from stageline_engine.testing.clock import VirtualClock
@@ -113,9 +114,14 @@ class Stream:
         assert isinstance(created, RunCreation)
         return created.run_id
 
-    async def ended(self) -> StreamEndedError | None:
+    async def ended(self, *, talking: bool = False) -> StreamEndedError | None:
+        """Waits for the end; ``talking`` has the worker send pings meanwhile, which acknowledge nothing."""
         assert self.running is not None
-        return await asyncio.wait_for(self.running, 20)
+        async with asyncio.timeout(20):
+            while talking and not self.running.done():
+                self.transport.say()
+                await asyncio.wait({self.running}, timeout=0.1)
+            return await self.running
 
     async def ending(self) -> bool:
         """Whether the server has noticed that the stream is about to end."""
@@ -290,3 +296,102 @@ async def test_a_draining_server_says_so_to_whoever_comes_meanwhile(stream: Stre
     assert end.item.reason == session_pb2.DISCONNECT_REASON_SERVER_SHUTDOWN
     assert end.item.reconnect
     assert late.kinds() == ["session_end"]
+
+
+async def test_a_worker_that_reads_nothing_is_cut_off_and_its_offers_go_back_at_no_cost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_module, "GOODBYE_SECONDS", 0.01)
+    stream = Stream(BRISK)
+    await stream.open(free=2)
+    stream.transport.gate.clear()
+    first = await stream.create()
+    await stream.transport.blocked.wait()
+    second = await stream.create()
+    end = await stream.ended(talking=True)
+    assert end is not None
+    assert end.item.reason == session_pb2.DISCONNECT_REASON_SLOW_READER
+    assert end.item.reconnect
+    await stream.plane.flushed()
+    assert [await stream.job(run_id) for run_id in (first, second)] == [(JobState.READY, 0)] * 2
+    assert stream.plane.counts.disconnects == {"SLOW_READER": 1}
+    [row] = await stream.ports.sessions.list("default", limit=10)
+    assert row.disconnect_reason == "SLOW_READER"
+    await stream.close()
+
+
+async def test_offers_that_are_never_acknowledged_go_to_others_at_no_cost() -> None:
+    stream = Stream(BRISK)
+    await stream.open(free=1)
+    run_id = await stream.create()
+    await stream.transport.until("offer")
+    end = await stream.ended(talking=True)
+    assert end is not None
+    assert end.item.reason == session_pb2.DISCONNECT_REASON_SLOW_READER
+    await stream.plane.flushed()
+    assert await stream.job(run_id) == (JobState.READY, 0)
+    await stream.close()
+
+
+async def test_a_slow_reader_is_not_given_more_until_it_has_caught_up(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its smallest: one waiting offer is as much as may wait while leasing goes on."""
+    await stream.open(free=9)
+    [local] = stream.plane.sessions.all()
+    stream.transport.gate.clear()
+    await stream.create()
+    await stream.transport.blocked.wait()
+    monkeypatch.setattr(limits, "OUTBOX_LEASING_BYTES_MAX", 1)
+    await stream.create()
+    await eventually(lambda: _is(local.congested))
+    waiting = await stream.create()
+    assert await stream.job(waiting) == (JobState.READY, 0)
+    monkeypatch.setattr(limits, "OUTBOX_LEASING_BYTES_MAX", 10**6)
+    stream.transport.gate.set()
+
+    async def leased() -> bool:
+        return await stream.job(waiting) == (JobState.LEASED, 1)
+
+    await eventually(leased)
+    assert not local.congested
+
+
+async def test_an_offer_for_which_there_is_no_room_goes_back_and_its_slot_stays_free(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stream.open(free=1)
+    [local] = stream.plane.sessions.all()
+    monkeypatch.setattr(limits, "OUTBOX_BYTES_MAX", 1)
+    monkeypatch.setattr(limits, "OUTBOX_LEASING_BYTES_MAX", 1)
+    run_id = await stream.create()
+    await eventually(lambda: _is(stream.plane.counts.offers_returned == 1 and local.free_slots == 0))
+    assert await stream.job(run_id) == (JobState.READY, 0)
+    monkeypatch.setattr(limits, "OUTBOX_BYTES_MAX", 10**6)
+    local.congested = False
+    stream.plane.leaser.jobs_may_wait(local.route_ids)
+
+    async def leased() -> bool:
+        return await stream.job(run_id) == (JobState.LEASED, 1)
+
+    await eventually(leased)
+
+
+async def test_every_end_of_a_stream_has_a_reason(stream: Stream) -> None:
+    await stream.open(free=1)
+    [row] = await stream.ports.sessions.list("default", limit=10)
+    assert row.disconnect_reason == ""
+    stream.transport.broken = True
+    stream.transport.end()
+    await stream.ended()
+    await stream.plane.flushed()
+    [row] = await stream.ports.sessions.list("default", limit=10)
+    assert (row.disconnect_reason, row.disconnected_at) == ("CONNECTION_LOST", stream.ports.clock.now())
+    refused = FakeTransport()
+    refused.say()
+    assert await WorkSession(stream.plane, refused).run() is not None
+    assert stream.plane.counts.disconnects == {"CONNECTION_LOST": 1, "FRAME_INVALID": 1}
+
+
+async def _is(value: bool) -> bool:
+    return value

@@ -481,7 +481,7 @@ func (x *ListWorkersResponse) GetNextPageToken() string {
 	return ""
 }
 
-// WorkerInfo describes one live session.
+// WorkerInfo describes one session.
 type WorkerInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the session.
@@ -509,7 +509,9 @@ type WorkerInfo struct {
 	// When its last stream ended. Unset while it has one.
 	DisconnectTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=disconnect_time,json=disconnectTime,proto3" json:"disconnect_time,omitempty"`
 	// When the session ended, by a drain or since nothing was heard of it. Unset for a live one.
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Why it ended: DRAINED, or TIMED_OUT. UNSPECIFIED for a live one.
+	EndReason     DisconnectReason `protobuf:"varint,14,opt,name=end_reason,json=endReason,proto3,enum=stageline.v1.DisconnectReason" json:"end_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -633,6 +635,13 @@ func (x *WorkerInfo) GetEndTime() *timestamppb.Timestamp {
 		return x.EndTime
 	}
 	return nil
+}
+
+func (x *WorkerInfo) GetEndReason() DisconnectReason {
+	if x != nil {
+		return x.EndReason
+	}
+	return DisconnectReason_DISCONNECT_REASON_UNSPECIFIED
 }
 
 // GetStatsRequest names a namespace.
@@ -839,7 +848,7 @@ const file_stageline_v1_admin_service_proto_rawDesc = "" +
 	"\rinclude_ended\x18\x04 \x01(\bR\fincludeEnded\"q\n" +
 	"\x13ListWorkersResponse\x122\n" +
 	"\aworkers\x18\x01 \x03(\v2\x18.stageline.v1.WorkerInfoR\aworkers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc8\x05\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x87\x06\n" +
 	"\n" +
 	"WorkerInfo\x12\x1d\n" +
 	"\n" +
@@ -856,7 +865,9 @@ const file_stageline_v1_admin_service_proto_rawDesc = "" +
 	" \x01(\tR\bserverId\x12K\n" +
 	"\x11disconnect_reason\x18\v \x01(\x0e2\x1e.stageline.v1.DisconnectReasonR\x10disconnectReason\x12C\n" +
 	"\x0fdisconnect_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x0edisconnectTime\x125\n" +
-	"\bend_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x1a9\n" +
+	"\bend_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12=\n" +
+	"\n" +
+	"end_reason\x18\x0e \x01(\x0e2\x1e.stageline.v1.DisconnectReasonR\tendReason\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
@@ -931,21 +942,22 @@ var file_stageline_v1_admin_service_proto_depIdxs = []int32{
 	17, // 10: stageline.v1.WorkerInfo.disconnect_reason:type_name -> stageline.v1.DisconnectReason
 	14, // 11: stageline.v1.WorkerInfo.disconnect_time:type_name -> google.protobuf.Timestamp
 	14, // 12: stageline.v1.WorkerInfo.end_time:type_name -> google.protobuf.Timestamp
-	10, // 13: stageline.v1.GetStatsResponse.runs_by_state:type_name -> stageline.v1.GetStatsResponse.RunsByStateEntry
-	13, // 14: stageline.v1.GetStatsResponse.oldest_ready_age:type_name -> google.protobuf.Duration
-	0,  // 15: stageline.v1.AdminService.GetServerInfo:input_type -> stageline.v1.GetServerInfoRequest
-	2,  // 16: stageline.v1.AdminService.MaintenanceTick:input_type -> stageline.v1.MaintenanceTickRequest
-	4,  // 17: stageline.v1.AdminService.ListWorkers:input_type -> stageline.v1.ListWorkersRequest
-	7,  // 18: stageline.v1.AdminService.GetStats:input_type -> stageline.v1.GetStatsRequest
-	1,  // 19: stageline.v1.AdminService.GetServerInfo:output_type -> stageline.v1.GetServerInfoResponse
-	3,  // 20: stageline.v1.AdminService.MaintenanceTick:output_type -> stageline.v1.MaintenanceTickResponse
-	5,  // 21: stageline.v1.AdminService.ListWorkers:output_type -> stageline.v1.ListWorkersResponse
-	8,  // 22: stageline.v1.AdminService.GetStats:output_type -> stageline.v1.GetStatsResponse
-	19, // [19:23] is the sub-list for method output_type
-	15, // [15:19] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	17, // 13: stageline.v1.WorkerInfo.end_reason:type_name -> stageline.v1.DisconnectReason
+	10, // 14: stageline.v1.GetStatsResponse.runs_by_state:type_name -> stageline.v1.GetStatsResponse.RunsByStateEntry
+	13, // 15: stageline.v1.GetStatsResponse.oldest_ready_age:type_name -> google.protobuf.Duration
+	0,  // 16: stageline.v1.AdminService.GetServerInfo:input_type -> stageline.v1.GetServerInfoRequest
+	2,  // 17: stageline.v1.AdminService.MaintenanceTick:input_type -> stageline.v1.MaintenanceTickRequest
+	4,  // 18: stageline.v1.AdminService.ListWorkers:input_type -> stageline.v1.ListWorkersRequest
+	7,  // 19: stageline.v1.AdminService.GetStats:input_type -> stageline.v1.GetStatsRequest
+	1,  // 20: stageline.v1.AdminService.GetServerInfo:output_type -> stageline.v1.GetServerInfoResponse
+	3,  // 21: stageline.v1.AdminService.MaintenanceTick:output_type -> stageline.v1.MaintenanceTickResponse
+	5,  // 22: stageline.v1.AdminService.ListWorkers:output_type -> stageline.v1.ListWorkersResponse
+	8,  // 23: stageline.v1.AdminService.GetStats:output_type -> stageline.v1.GetStatsResponse
+	20, // [20:24] is the sub-list for method output_type
+	16, // [16:20] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_stageline_v1_admin_service_proto_init() }

@@ -639,7 +639,7 @@ type StageExecution struct {
 	WaitingReason WaitingReason `protobuf:"varint,15,opt,name=waiting_reason,json=waitingReason,proto3,enum=stageline.v1.WaitingReason" json:"waiting_reason,omitempty"`
 	// When the next attempt or check is due, while it waits for one.
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
-	// Identity of the worker that holds it, or held it last, such as "extractor@host-7:4711".
+	// Name of the worker that holds it. Empty when nobody does.
 	Worker string `protobuf:"bytes,17,opt,name=worker,proto3" json:"worker,omitempty"`
 	// The last progress that its code reported in this attempt.
 	Progress *StageProgress `protobuf:"bytes,18,opt,name=progress,proto3" json:"progress,omitempty"`

@@ -46,14 +46,15 @@ type WorkerServiceClient interface {
 	//  7. Deadlines are durations from receipt. No side compares its clock with the other's.
 	//
 	// Errors:
-	// - INVALID_ARGUMENT, FRAME_INVALID: broken framing. Connect again; if it persists, it is a fault of the SDK.
-	// - RESOURCE_EXHAUSTED, FRAME_TOO_LARGE: a frame was too large. Connect again, and split it.
-	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages. Correct Hello, or wait.
-	// - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
-	// - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
-	// - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.
-	// - ABORTED, SESSION_SUPERSEDED: the session goes on with a newer stream. Do not retry from this one.
-	// - DEADLINE_EXCEEDED, SESSION_TIMED_OUT: nothing was heard for the session timeout. Connect again and resume.
+	//   - INVALID_ARGUMENT, FRAME_INVALID: broken framing. Connect again; if it persists, it is a fault of the SDK.
+	//   - RESOURCE_EXHAUSTED, FRAME_TOO_LARGE: a frame was too large. Connect again, and split it.
+	//   - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages; correct Hello, or wait. Or the worker does not
+	//     read what it is sent (SLOW_READER): connect again and resume.
+	//   - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
+	//   - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
+	//   - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.
+	//   - ABORTED, SESSION_SUPERSEDED: the session goes on with a newer stream. Do not retry from this one.
+	//   - DEADLINE_EXCEEDED, SESSION_TIMED_OUT: nothing was heard for the session timeout. Connect again and resume.
 	//
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -172,14 +173,15 @@ type WorkerServiceServer interface {
 	//  7. Deadlines are durations from receipt. No side compares its clock with the other's.
 	//
 	// Errors:
-	// - INVALID_ARGUMENT, FRAME_INVALID: broken framing. Connect again; if it persists, it is a fault of the SDK.
-	// - RESOURCE_EXHAUSTED, FRAME_TOO_LARGE: a frame was too large. Connect again, and split it.
-	// - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages. Correct Hello, or wait.
-	// - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
-	// - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
-	// - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.
-	// - ABORTED, SESSION_SUPERSEDED: the session goes on with a newer stream. Do not retry from this one.
-	// - DEADLINE_EXCEEDED, SESSION_TIMED_OUT: nothing was heard for the session timeout. Connect again and resume.
+	//   - INVALID_ARGUMENT, FRAME_INVALID: broken framing. Connect again; if it persists, it is a fault of the SDK.
+	//   - RESOURCE_EXHAUSTED, FRAME_TOO_LARGE: a frame was too large. Connect again, and split it.
+	//   - RESOURCE_EXHAUSTED, LIMIT_EXCEEDED: too many sessions, slots or stages; correct Hello, or wait. Or the worker does not
+	//     read what it is sent (SLOW_READER): connect again and resume.
+	//   - FAILED_PRECONDITION, PROTOCOL_VERSION_UNSUPPORTED: no common version. Upgrade one side; do not retry.
+	//   - NOT_FOUND, WORKFLOW_NOT_FOUND: nothing of what Hello offers is registered. Register, then connect again.
+	//   - NOT_FOUND, SESSION_NOT_FOUND: the session was ended under the open stream. Connect again; it will be a new one.
+	//   - ABORTED, SESSION_SUPERSEDED: the session goes on with a newer stream. Do not retry from this one.
+	//   - DEADLINE_EXCEEDED, SESSION_TIMED_OUT: nothing was heard for the session timeout. Connect again and resume.
 	//
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME

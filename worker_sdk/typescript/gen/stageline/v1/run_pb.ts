@@ -327,7 +327,7 @@ export type StageExecution = Message<"stageline.v1.StageExecution"> & {
   nextAttemptTime?: Timestamp | undefined;
 
   /**
-   * Identity of the worker that holds it, or held it last, such as "extractor@host-7:4711".
+   * Name of the worker that holds it. Empty when nobody does.
    *
    * @generated from field: string worker = 17;
    */
