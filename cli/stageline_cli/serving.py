@@ -83,6 +83,7 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
     from stageline_server.embedded import EmbeddedPostgresError
     from stageline_server.schema import SchemaError
     from stageline_server.serving import run
+    from stageline_server.telemetry.endpoint import MetricsError
 
     try:
         run(main)
@@ -92,7 +93,7 @@ def run_server(main: Coroutine[Any, Any, None], *, port_hint: str) -> None:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except ListenError as error:
         raise CommandError(f"{error}. {port_hint}", ExitCode.START_FAILED) from error
-    except (StorageUnavailableError, SchemaError, EmbeddedPostgresError) as error:
+    except (StorageUnavailableError, SchemaError, EmbeddedPostgresError, MetricsError) as error:
         raise CommandError(str(error), ExitCode.START_FAILED) from error
 
 

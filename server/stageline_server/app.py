@@ -31,8 +31,9 @@ from stageline_server.dispatch.ports import Ports
 from stageline_server.health import HealthMonitor
 from stageline_server.services.admin import KEEPALIVE_INTERVAL_MIN
 from stageline_server.services.catalogue import add_services
-from stageline_server.settings import Settings
+from stageline_server.settings import PORT_MAX, Settings
 from stageline_server.shutdown import Shutdown
+from stageline_server.telemetry.endpoint import MetricsEndpoint
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +54,6 @@ KEEPALIVE_TOLERANCE = timedelta(seconds=5)
 KEEPALIVE_INTERVAL = timedelta(seconds=60)
 KEEPALIVE_LIMIT = timedelta(seconds=20)
 """The server's own pings: a client that is gone without a word is noticed after their sum."""
-
-PORT_MAX = 65_535
 
 STOP_LIMIT = timedelta(seconds=1)
 """What is still open after the drain is cut off after this."""
@@ -85,6 +84,8 @@ class Application:
         self.health = HealthMonitor(ports.queries, self.shutdown, SERVICES, settings.health_interval)
         self.address = ""
         self.security = security_of(settings)
+        self.metrics = MetricsEndpoint(self.plane)
+        self.metrics_address = ""
         self.gate = Gate(ports.tokens, ports.clock)
         self.plane.hint_takers.append(self.gate.take)
         asks = [AuthInterceptor(self.gate)] if self.security.tokens else []
@@ -105,9 +106,12 @@ class Application:
 
         Raises:
             ListenError: The address is taken, not of this machine, or malformed.
+            MetricsError: That of the metrics is.
             StorageUnavailableError: The database is away.
         """
         self.address = bind(self._server, self.settings.listen, self.security.credentials)
+        if self.settings.metrics_listen:
+            self.metrics_address = self.metrics.start(self.settings.metrics_listen)
         await self.plane.start()
         await self.health.look()
         self.health.start()
@@ -146,6 +150,7 @@ class Application:
         await self.plane.stop()
         await self.gate.stop()
         await self.health.stop()
+        await self.metrics.stop()
         _log.info("stopped")
 
 

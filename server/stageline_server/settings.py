@@ -20,6 +20,7 @@ from stageline_server.dispatch.settings import RETENTION_DEFAULT, PlaneSettings
 
 PREFIX = "STAGELINE_"
 DEFAULT_PORT = 7460
+PORT_MAX = 65_535
 
 
 class LogLevel(StrEnum):
@@ -88,6 +89,12 @@ class Settings(BaseSettings):
     insecure: bool = Field(
         default=False,
         description="Listen beyond this machine without TLS or tokens: in a network that you trust, or behind a proxy.",
+    )
+    metrics_listen: str = Field(
+        default="",
+        description="Where to serve metrics for Prometheus, as `http://…/metrics`: `host:port`, or a port alone, which is of "
+        "127.0.0.1; 0 takes any free one. Neither encrypted nor asking who calls: they tell numbers, no contents. Empty: "
+        "nowhere.",
     )
     data_dir: Path = Field(
         default=Path(".stageline"),
@@ -219,6 +226,14 @@ class Settings(BaseSettings):
         if text and not text.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
         return value
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+            raise ValueError(f"must be host:port or a port, of 0 to {PORT_MAX}")
+        return f"{host or '127.0.0.1'}:{port}" if value else ""
 
     @field_validator("blob_endpoint")
     @classmethod

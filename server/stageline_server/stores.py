@@ -67,6 +67,7 @@ async def postgres_ports(
             scheduler=SystemScheduler(clock),
             ids=SystemIds(),
             sinks=sinks or {},
+            pools=database.pools,
         )
 
 

@@ -50,6 +50,10 @@ from stageline_cli.serving import (
     help="Listen beyond this machine without TLS or tokens: in a network that you trust, or behind a proxy.",
 )
 @click.option(
+    "--metrics-listen",
+    help="host:port, or a port of this machine alone, to serve metrics for Prometheus on. [env: STAGELINE_METRICS_LISTEN; default: nowhere]",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help='Write {"address", "pid"} as JSON to this file when the server is ready.',
@@ -63,6 +67,7 @@ def server(  # noqa: PLR0913, PLR0917 - one parameter for each option
     tls_key: Path | None,
     tls_client_ca: Path | None,
     insecure: bool | None,
+    metrics_listen: str | None,
     ready_file: Path | None,
 ) -> None:
     """Start a server on your PostgreSQL.
@@ -83,6 +88,7 @@ def server(  # noqa: PLR0913, PLR0917 - one parameter for each option
         tls_key=tls_key,
         tls_client_ca=tls_client_ca,
         insecure=insecure,
+        metrics_listen=metrics_listen,
     )
 
     forget_ready_file(ready_file)

@@ -34,11 +34,13 @@ from stageline_engine.ports.queries import (
     LogLine,
     LogPage,
     LogStore,
+    PoolUse,
     RunDetails,
     RunFilter,
     RunPage,
     RunQueries,
     StageDetails,
+    Workload,
 )
 from stageline_engine.ports.registry import WorkflowRegistry
 from stageline_engine.ports.scheduler import Scheduler
@@ -90,6 +92,7 @@ __all__ = [
     "OutboxSettlement",
     "Persistence",
     "PinnedRun",
+    "PoolUse",
     "PurgeBefore",
     "Purged",
     "RunDetails",
@@ -109,4 +112,5 @@ __all__ = [
     "UsageQueries",
     "UsageSum",
     "WorkflowRegistry",
+    "Workload",
 ]

@@ -202,6 +202,32 @@ class DueCheck(NamedTuple):
     route_id: int
 
 
+class Workload(NamedTuple):
+    """What a store holds of all namespaces.
+
+    Attributes:
+        ready: Jobs that could start now.
+        leased: Jobs that workers hold.
+        delayed: Jobs that wait for their time.
+        oldest_ready_at: Since when the oldest ready job could start; None where none is ready.
+        dead_letters: Streams of events that stand at a dead letter.
+    """
+
+    ready: int
+    leased: int
+    delayed: int
+    oldest_ready_at: datetime | None
+    dead_letters: int
+
+
+class PoolUse(NamedTuple):
+    """Use of one pool of connections: those lent, those free, and who waits for one."""
+
+    busy: int
+    idle: int
+    waiting: int
+
+
 class RunQueries(Protocol):
     """Runs, stages and events, as last committed. Another namespace's run does not exist for the asker.
 
@@ -251,6 +277,10 @@ class RunQueries(Protocol):
 
     async def list_due_checks(self, *, limit: int) -> Sequence[DueCheck]:
         """Returns checks of running runs that are ready and not leased, of all namespaces, the most urgent first."""
+        ...
+
+    async def workload(self) -> Workload:
+        """Counts live jobs and dead letters of all namespaces."""
         ...
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:

@@ -130,15 +130,21 @@ class ControlPlane:
     @property
     def _parts(self) -> list[Background]:
         """Everything that works by itself, in the order in which it starts and stops."""
+<<<<<<< HEAD
         upkeep = [*self.housekeeping.alarms, *self.maintenance.alarms, *self.events.alarms.values()]
         paced = [*upkeep, self._alarm, self.leaser, *self._batchers]
+=======
+        upkeep = [*self.housekeeping.loops, *self.maintenance.loops, *self.events.alarms.values()]
+        paced = [*upkeep, self._alarm, self.leaser, *self.batchers]
+>>>>>>> 3009af4 (Serve metrics for Prometheus)
         return [self._listener, *paced, self._announcer, self.logs]
 
     @property
-    def _batchers(self) -> list[Batcher[Any, Any]]:
-        changes = [self._creates, self._cancels, self._reruns, self._resumes, self._progress]
+    def batchers(self) -> list[Batcher[Any, Any]]:
+        """Whatever gathers commands."""
+        changes = [self._creates, self._cancels, self._reruns, self._resumes, self._progress, *self._reports]
         said = [self._annotations, self.submissions, self._usage, self._leased_usage, self.disconnects.batcher]
-        return [*changes, *said, *self._reports]
+        return [*changes, *said]
 
     async def start(self) -> None:
         """Begins to work. Plugins are told of all that happens from now on, whichever server places it in the log.
@@ -162,13 +168,13 @@ class ControlPlane:
     async def flushed(self) -> None:
         """Waits until every command that has been taken is answered."""
         await self._large_reports.flushed()
-        await asyncio.gather(*(batcher.flushed() for batcher in self._batchers))
+        await asyncio.gather(*(batcher.flushed() for batcher in self.batchers))
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is done and nothing can be, until time passes or somebody asks for something."""
         works = any(session.held for session in self.sessions.all()) or not self.leaser.is_idle
-        commits = not (self._large_reports.is_idle and all(batcher.is_idle for batcher in self._batchers))
+        commits = not (self._large_reports.is_idle and all(batcher.is_idle for batcher in self.batchers))
         return self._alarm.is_settled and not works and not commits
 
     async def stop(self) -> None:

@@ -1,6 +1,6 @@
 """The adapters that one server works with; ``app.py`` alone chooses them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from stageline_engine.ports import (
@@ -12,6 +12,7 @@ from stageline_engine.ports import (
     JobTransport,
     LogStore,
     Persistence,
+    PoolUse,
     RunQueries,
     Scheduler,
     SessionStore,
@@ -23,7 +24,7 @@ from stageline_engine.ports import (
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One adapter for each port, all on the same state; ``sinks`` are the consumers of events by name."""
+    """One adapter for each port, all on the same state; ``sinks`` are the consumers of events by name, ``pools`` tells the use of connections."""
 
     persistence: Persistence
     registry: WorkflowRegistry
@@ -39,3 +40,4 @@ class Ports:
     scheduler: Scheduler
     ids: IdSource
     sinks: Mapping[str, EventSink] = field(default_factory=dict)
+    pools: Callable[[], Mapping[str, PoolUse]] = dict

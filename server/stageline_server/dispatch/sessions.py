@@ -10,6 +10,11 @@ from stageline_engine.commands import JobOffer, LeaseDemand, LeaseReference
 class Outlet(Protocol):
     """The way to a session's worker. Nothing here waits: messages queue up and ride in the next frame."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Size of what no frame has carried yet."""
+        ...
+
     def send_offer(self, offer: JobOffer) -> None:
         """Sends a leased job."""
         ...

@@ -260,6 +260,11 @@ class WorkSession:
             if lease := local.drop(token):
                 self._plane.take_back(local, lease)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Size of what no frame has carried yet."""
+        return self._outbox.waiting_bytes
+
     def send_offer(self, offer: JobOffer) -> None:
         """Sends a leased job; hands it on where so much waits for the worker already that there is no room for it."""
         item, token, local = offer_item(offer), offer.lease.lease_token, self._local

@@ -41,7 +41,7 @@ async def test_a_worker_that_never_reads_is_ended_with_a_reason_and_its_jobs_are
         async def gone() -> bool:
             nonlocal sequence, waited_bytes
             for session in server.plane.sessions.all():
-                waited_bytes = max(waited_bytes, session.outlet._outbox.waiting_bytes)  # type: ignore[attr-defined]
+                waited_bytes = max(waited_bytes, session.outlet.waiting_bytes)
             sequence += 1
             await call.write(worker_pb2.WorkerFrame(sequence=sequence))  # it lives, and reads nothing
             return server.plane.counts.disconnects["SLOW_READER"] == 1
@@ -57,7 +57,7 @@ async def test_a_worker_that_never_reads_is_ended_with_a_reason_and_its_jobs_are
             await worker.report(offer, output=b"1")
         for run_id in runs:
             await server.until_run(run_id, RunState.COMPLETED)
-        rows = await server.ports.sessions.list("default", limit=10)
+        rows = await server.ports.sessions.list("default", include_ended=True, limit=10)
         assert {row.worker_name: row.disconnect_reason for row in rows}["deaf"] == "SLOW_READER"
         call.cancel()
         assert await call.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED)

@@ -1,5 +1,6 @@
 """Reading runs, their stages and their events, as last committed."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from stageline_engine.ports import (
     RunFilter,
     RunPage,
     StageDetails,
+    Workload,
 )
 from stageline_engine.records import AnnotationRecord, EventRow
 
@@ -111,6 +113,20 @@ class MemoryRunQueries:
             )
             for job in sorted(ready, key=urgency)[:limit]
         ]
+
+    async def workload(self) -> Workload:
+        """Counts live jobs and dead letters of all namespaces."""
+        jobs = list(self._state.jobs.values())
+        count = Counter(job.state for job in jobs)
+        ready = [job.available_at for job in jobs if job.state is JobState.READY]
+        dead = sum(stream.dead_at is not None for stream in self._state.streams.values())
+        return Workload(
+            count[JobState.READY],
+            count[JobState.LEASED],
+            count[JobState.DELAYED],
+            min(ready, default=None),
+            dead,
+        )
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
         """Returns whether this token is the one of the job's present lease."""

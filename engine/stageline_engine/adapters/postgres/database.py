@@ -5,7 +5,7 @@ and would wait for itself if both drew on the same few connections.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from stageline_engine.adapters.postgres.errors import translate, translated
 from stageline_engine.adapters.postgres.statements.settings import CONFIGURE
 from stageline_engine.adapters.postgres.wire import WireConnection
 from stageline_engine.errors import StorageUnavailableError
+from stageline_engine.ports import PoolUse
 
 Connection = WireConnection
 Pool = AsyncConnectionPool[WireConnection]
@@ -103,6 +104,11 @@ class PostgresDatabase:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def pools(self) -> dict[str, PoolUse]:
+        """Returns how busy the pools are, by what they are for."""
+        named = {"transactions": self._transactions, "reads": self._reads}
+        return {name: _use(pool.get_stats()) for name, pool in named.items()}
+
     async def connect_once(self) -> None:
         """Connects and disconnects, so that a wrong address is told at once and with its reason."""
         connection = await self.connect()
@@ -185,3 +191,8 @@ async def fetch(
     cursor = connection.cursor(binary=True)
     await cursor.execute(statement, parameters)
     return await cursor.fetchall() if cursor.description else []
+
+
+def _use(stats: Mapping[str, int]) -> PoolUse:
+    idle = stats.get("pool_available", 0)
+    return PoolUse(stats.get("pool_size", 0) - idle, idle, stats.get("requests_waiting", 0))

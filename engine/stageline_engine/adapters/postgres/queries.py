@@ -33,6 +33,7 @@ from stageline_engine.ports import (
     RunFilter,
     RunPage,
     StageDetails,
+    Workload,
 )
 from stageline_engine.records import AnnotationRecord, EventRow, EventSource, RunPayload
 
@@ -154,6 +155,11 @@ class PostgresQueries:
         """Returns checks of running runs that are ready and not leased, the most urgent first."""
         found = await self._database.run(runs.LIST_DUE_CHECKS, (Int4(limit),))
         return [DueCheck(*values) for values in found]
+
+    async def workload(self) -> Workload:
+        """Counts live jobs and dead letters of all namespaces."""
+        (counts,) = await self._database.run(runs.COUNT_WORK)
+        return Workload(*counts)
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
         """Returns whether this token is the one of the job's present lease."""

@@ -7,7 +7,7 @@ from typing import Any
 from stageline_engine.commands import JobOffer, ReportProgress
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
-from stageline_engine.ports import RunFilter
+from stageline_engine.ports import RunFilter, Workload
 from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.definitions import workflow
 from stageline_engine.testing.scene import completed, failed
@@ -216,6 +216,23 @@ class QueryConformance(Conformance):
             found = await scene.backend.queries.read_outputs("default", run_id, [1, 2, 3, 4])
             assert dict(found) == {1: "0"}
             assert dict(await scene.backend.queries.read_outputs("default", run_id, [])) == {}
+
+    async def test_jobs_and_dead_letters_of_all_namespaces_are_counted(self) -> None:
+        async with self.scene() as scene:
+            nothing = await scene.backend.queries.workload()
+            assert nothing == Workload(0, 0, 0, None, 0)
+            registered = await scene.register(workflow("flow", ["a", "b", "c"]))
+            await scene.within("another").register(workflow("flow", "only"))
+            begun_at = scene.clock.now()
+            run_id = await scene.create("flow")
+            scene.clock.advance(timedelta(seconds=5))
+            await scene.within("another").create("flow")
+            session_id = await scene.open_session()
+            [offer, _] = await scene.lease(session_id, registered, slots=2)
+            await scene.report(offer, failed())
+            assert await scene.backend.queries.workload() == Workload(2, 1, 1, begun_at, 0)
+            await scene.cancel(run_id)
+            assert (await scene.backend.queries.workload())[:3] == (1, 0, 0)
 
     async def test_a_lease_is_live_until_it_is_reported(self) -> None:
         async with self.scene_with_run(["a", "b"]) as (scene, registered, run_id):

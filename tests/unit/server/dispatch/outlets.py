@@ -15,6 +15,7 @@ class CollectingOutlet:
         self.stopped: list[LeaseReference] = []
         self.drained = 0
         self.closed: list[str] = []
+        self.waiting_bytes = 0
 
     def send_offer(self, offer: JobOffer) -> None:
         self.offers.append(offer)

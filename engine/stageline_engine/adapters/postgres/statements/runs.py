@@ -156,6 +156,15 @@ LIST_EVENTS = f"""
     ORDER BY event.sequence""".encode()
 """Reads a run's events after a sequence with the run's state, both as of one moment."""
 
+COUNT_WORK = b"""
+    SELECT count(*) FILTER (WHERE state = 'READY'),
+           count(*) FILTER (WHERE state = 'LEASED'),
+           count(*) FILTER (WHERE state = 'DELAYED'),
+           min(available_at) FILTER (WHERE state = 'READY'),
+           (SELECT count(*) FROM outbox WHERE dead)
+    FROM jobs"""
+"""Counts live jobs and streams that stand at a dead letter."""
+
 LEASE_IS_LIVE = b"""
     SELECT 1 FROM jobs AS job JOIN runs AS run ON run.id = job.run_id
     WHERE job.run_id = $1 AND job.stage_number = $2 AND job.lease_token = $3 AND run.namespace = $4"""
