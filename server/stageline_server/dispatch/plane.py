@@ -143,8 +143,8 @@ class ControlPlane:
     def batchers(self) -> list[Batcher[Any, Any]]:
         """Whatever gathers commands."""
         changes = [self._creates, self._cancels, self._reruns, self._resumes, self._progress, *self._reports]
-        said = [self._annotations, self.submissions, self._usage, self._leased_usage, self.disconnects.batcher]
-        return [*changes, *said]
+        said = [self._annotations, self.submissions, self._usage, self._leased_usage]
+        return [*changes, *said, self.disconnects.batcher]
 
     async def start(self) -> None:
         """Begins to work. Plugins are told of all that happens from now on, whichever server places it in the log.

@@ -79,9 +79,9 @@ async def test_a_store_that_is_away_is_told_and_hides_nothing_else() -> None:
         async def workload(self) -> None:
             raise StorageUnavailableError("away")
 
-    async with running(
-        replace(ports, queries=Away()), Settings(listen=ANY_PORT, metrics_listen="0")
-    ) as server:  # type: ignore[arg-type]
+    away: Any = Away()
+    settings = Settings(listen=ANY_PORT, metrics_listen="0")
+    async with running(replace(ports, queries=away), settings) as server:
         samples = await scraped(server.application.metrics_address)
         assert samples["stageline_store_up",] == 0
         assert ("stageline_jobs", "ready") not in samples
