@@ -1,7 +1,6 @@
 """Serves the metrics in Prometheus' text format, over HTTP, on a port of its own."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterator
 from threading import Thread
@@ -80,11 +79,13 @@ class MetricsEndpoint(Collector):
     def collect(self) -> Iterator[Metric]:
         """Gathers everything, from any thread but the event loop's."""
         assert self._loop is not None, "collected before it was started"
-        looking = asyncio.run_coroutine_threadsafe(
-            take_snapshot(self._plane, self._lateness.worst_seconds), self._loop
-        )
-        with contextlib.ExitStack() as otherwise:
-            otherwise.callback(looking.cancel)
-            seen = looking.result(ANSWER_SECONDS)
-            otherwise.pop_all()
-        yield from server_metrics(self._plane.server_id, __version__, self._plane.counts, seen)
+        gathering = asyncio.run_coroutine_threadsafe(self._gather(), self._loop)
+        try:
+            return iter(gathering.result(ANSWER_SECONDS))
+        finally:
+            gathering.cancel()
+
+    async def _gather(self) -> list[Metric]:
+        """Gathers on the event loop, where numbers that belong together are seen together."""
+        seen = await take_snapshot(self._plane, self._lateness.worst_seconds)
+        return list(server_metrics(self._plane.server_id, __version__, self._plane.counts, seen))
