@@ -130,13 +130,8 @@ class ControlPlane:
     @property
     def _parts(self) -> list[Background]:
         """Everything that works by itself, in the order in which it starts and stops."""
-<<<<<<< HEAD
         upkeep = [*self.housekeeping.alarms, *self.maintenance.alarms, *self.events.alarms.values()]
-        paced = [*upkeep, self._alarm, self.leaser, *self._batchers]
-=======
-        upkeep = [*self.housekeeping.loops, *self.maintenance.loops, *self.events.alarms.values()]
         paced = [*upkeep, self._alarm, self.leaser, *self.batchers]
->>>>>>> 3009af4 (Serve metrics for Prometheus)
         return [self._listener, *paced, self._announcer, self.logs]
 
     @property
