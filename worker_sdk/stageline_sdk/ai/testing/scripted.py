@@ -19,7 +19,7 @@ def scripted_models(*replies: Reply | Failure | str, tokens: Tokens | None = Non
 
         env = StageEnvironment(models=scripted_models("Paris.", Failure.rate_limited(), Reply(value={"name": "Rome"})))
 
-    It has the default models with their real prices, but for streams, whose cost is unknown here. Nothing is sent anywhere, and no API key is needed. Of a reply, what
+    It has the default models with their real prices; the tokens of a stream are estimated from its texts. Nothing is sent anywhere, and no API key is needed. Of a reply, what
     concerns a connection (`is_held`, `is_lost` and the like) is passed over; batches and embeddings need a `FakeProvider`.
 
     Args:
