@@ -1,15 +1,19 @@
 """Whether a server asks who calls, and whether it encrypts: by its settings, and by where it listens."""
 
 import ipaddress
+import logging
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
 if TYPE_CHECKING:
     from stageline_server.settings import Settings
+
+
+_log = logging.getLogger(__name__)
 
 
 class TokenPolicy(StrEnum):
@@ -73,15 +77,47 @@ def is_loopback(listen: str) -> bool:
 
 
 def _credentials(settings: "Settings") -> grpc.ServerCredentials:
+    """Credentials that follow their files: a certificate that was renewed counts from the next connection on."""
+    first = _certificates(settings)
+    known = first
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal known
+        try:
+            found = _certificates(settings)
+        except SecurityError as error:
+            _log.warning("the certificate stays as it was: %s", error)
+            return None
+        if found == known:
+            return None
+        known = found
+        _log.info("the certificate was renewed")
+        return found.configuration()
+
+    return grpc.dynamic_ssl_server_credentials(
+        first.configuration(),
+        renewed,  # type: ignore[arg-type]  # None says that nothing has changed; the stubs do not know of it
+        require_client_authentication=settings.tls_client_ca is not None,
+    )
+
+
+class _Certificates(NamedTuple):
+    """What the files hold, PEM."""
+
+    key: bytes
+    chain: bytes
+    authority: bytes | None
+
+    def configuration(self) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([(self.key, self.chain)], self.authority)
+
+
+def _certificates(settings: "Settings") -> _Certificates:
     cert, key, client_ca = settings.tls_cert, settings.tls_key, settings.tls_client_ca
     assert cert is not None, "asked for only where there is a certificate"
     assert key is not None, "the settings have both or none"
     authority = _read(client_ca, "TLS_CLIENT_CA") if client_ca is not None else None
-    return grpc.ssl_server_credentials(
-        [(_read(key, "TLS_KEY"), _read(cert, "TLS_CERT"))],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
-    )
+    return _Certificates(_read(key, "TLS_KEY"), _read(cert, "TLS_CERT"), authority)
 
 
 def _read(path: Path, setting: str) -> bytes:

@@ -123,3 +123,18 @@ async def test_a_key_of_another_certificate_is_told(ports: Ports, authority: Aut
     with pytest.raises(ListenError, match="is STAGELINE_TLS_KEY the key of STAGELINE_TLS_CERT"):
         await application.start()
     await application.end()
+
+
+async def test_a_renewed_certificate_counts_from_the_next_connection_on(
+    ports: Ports, authority: Authority, tmp_path: Path
+) -> None:
+    token = (await issued(ports)).secret
+    async with encrypted(ports, authority) as address:
+        assert await can_list(address, token, TlsConfig(ca=authority.ca))
+        # The other authority has the same folder: its certificate takes the place of the one that the server was started with.
+        other = Authority(tmp_path, "other")
+        files = other.issue("server")
+        assert await can_list(address, token, TlsConfig(ca=other.ca))
+        assert not await can_list(address, token, TlsConfig(ca=authority.ca))
+        files.key.unlink()  # while it is being replaced, the one before counts
+        assert await can_list(address, token, TlsConfig(ca=other.ca))
