@@ -111,8 +111,7 @@ class ControlPlane:
         self._listener = Listener(ports.transport, self.take_hint)
         reports = ReportCommits(self._commit_reports_once, self._look_at_everything, self.counts)
         self._creates = self._batcher("create", self._commit_leasing)
-        self._cancels = self._batcher("cancel", self._commit)
-        self._progress = self._batcher("progress", self._commit)
+        self._cancels, self._progress = (self._batcher(name, self._commit) for name in ("cancel", "progress"))
         self._reruns = self._batcher("rerun", self._commit_leasing)
         self._resumes = self._batcher("resume", self._commit_leasing)
         self._annotations, self.submissions, self._usage = (
