@@ -16,6 +16,7 @@ LAZY_COMMANDS = {
     "run": LazyCommand("stageline_cli.commands.run:run", "Start, read, watch and change runs."),
     "usage": LazyCommand("stageline_cli.commands.usage:usage", "Show what AI calls cost."),
     "workers": LazyCommand("stageline_cli.commands.workers:workers", "List the workers that are connected."),
+    "stats": LazyCommand("stageline_cli.commands.stats:stats", "Count what a namespace holds."),
     "events": LazyCommand(
         "stageline_cli.commands.events:events",
         "Follow the events of all runs.",

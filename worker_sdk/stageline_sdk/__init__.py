@@ -76,7 +76,7 @@ from stageline_sdk.submissions import Submission
 from stageline_sdk.suspension import StillWaiting, Suspended
 from stageline_sdk.tls import TlsConfig
 from stageline_sdk.tokens import AccessToken, NewToken, TokenScope
-from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, WorkerSession, WorkerStages
+from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, Stats, WorkerSession, WorkerStages
 from stageline_sdk.usage import BookedCall, RecordedUsage, UsageFilter, UsageSum
 from stageline_sdk.workflow import Workflow
 
@@ -158,6 +158,7 @@ __all__ = [
     "StageStatus",
     "StageTimeouts",
     "StagelineError",
+    "Stats",
     "StillWaiting",
     "Storage",
     "Submission",

@@ -11,9 +11,9 @@ from stageline.v1 import (
     event_service_pb2_grpc,
 )
 from stageline_sdk._client_base import ClientBase
-from stageline_sdk._decode_upkeep import decode_dead_letter, decode_tick, decode_worker
+from stageline_sdk._decode_upkeep import decode_dead_letter, decode_stats, decode_tick, decode_worker
 from stageline_sdk._event_stream import EventStream
-from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, WorkerSession
+from stageline_sdk.upkeep import DeadLetter, EventBatch, MaintenanceTick, Stats, WorkerSession
 
 
 class Upkeep(ClientBase):
@@ -44,6 +44,15 @@ class Upkeep(ClientBase):
             request.page_token = response.next_page_token
             if not request.page_token:
                 return
+
+    async def stats(self) -> Stats:
+        """Count what the namespace holds: runs by state, jobs, workers, events that wait.
+
+        Raises:
+            UnavailableError: The server could not be reached.
+        """
+        request = admin_service_pb2.GetStatsRequest(namespace=self._namespace)
+        return decode_stats(await self._call(self._admin.GetStats, request))
 
     async def list_dead_letters(self, *, plugin: str = "") -> AsyncGenerator[DeadLetter]:
         """Yield events that could not be delivered, one for each run whose stream they hold up.

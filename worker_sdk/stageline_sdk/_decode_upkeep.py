@@ -6,7 +6,7 @@ from stageline.v1 import admin_service_pb2, annotation_pb2, event_service_pb2, s
 from stageline_sdk._decode import decode_event
 from stageline_sdk._wire import from_timestamp, json_object
 from stageline_sdk.runs import Annotation
-from stageline_sdk.upkeep import DeadLetter, MaintenanceTick, WorkerSession, WorkerStages
+from stageline_sdk.upkeep import DeadLetter, MaintenanceTick, Stats, WorkerSession, WorkerStages
 
 
 def decode_annotation(message: annotation_pb2.Annotation) -> Annotation:
@@ -91,4 +91,19 @@ def decode_tick(message: admin_service_pb2.MaintenanceTickResponse) -> Maintenan
         purged_runs=message.purged_run_count,
         purged_records=message.purged_record_count,
         more=message.more,
+    )
+
+
+def decode_stats(message: admin_service_pb2.GetStatsResponse) -> Stats:
+    """Return what a namespace holds."""
+    return Stats(
+        runs=dict(message.runs_by_state),
+        ready_jobs=message.ready_jobs,
+        leased_jobs=message.leased_jobs,
+        delayed_jobs=message.delayed_jobs,
+        oldest_ready_age=message.oldest_ready_age.ToTimedelta(),
+        sessions=message.sessions,
+        slots=message.slots,
+        undelivered_events=message.undelivered_events,
+        dead_letters=message.dead_letters,
     )

@@ -150,6 +150,7 @@ class SyncClient:
     replay_dead_letters = _blocking(Client.replay_dead_letters)
     stream_events = _iterating(Client.stream_events)
     maintenance_tick = _blocking(Client.maintenance_tick)
+    stats = _blocking(Client.stats)
     create_token = _blocking(Client.create_token)
     list_tokens = _iterating(Client.list_tokens)
     revoke_token = _blocking(Client.revoke_token)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stageline_sdk.runs import Event
 
@@ -47,6 +47,33 @@ class MaintenanceTick:
     purged_runs: int
     purged_records: int
     more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What a namespace holds.
+
+    Attributes:
+        runs: Runs by state, such as `{"RUNNING": 3}`; a state without any is left out.
+        ready_jobs: Jobs that could start now and wait for a worker.
+        leased_jobs: Jobs that workers hold.
+        delayed_jobs: Jobs that wait for their time: a retry, a check.
+        oldest_ready_age: How long the oldest ready job has waited; zero where there is none.
+        sessions: Workers that are connected, or may come back to their session.
+        slots: The slots of them all.
+        undelivered_events: Events that wait to be delivered; one counts once for each plugin.
+        dead_letters: Runs whose events stand at one that a plugin refused for good; one counts once for each plugin.
+    """
+
+    runs: Mapping[str, int]
+    ready_jobs: int
+    leased_jobs: int
+    delayed_jobs: int
+    oldest_ready_age: timedelta
+    sessions: int
+    slots: int
+    undelivered_events: int
+    dead_letters: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

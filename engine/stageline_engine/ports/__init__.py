@@ -40,6 +40,7 @@ from stageline_engine.ports.queries import (
     RunPage,
     RunQueries,
     StageDetails,
+    Statistics,
     Workload,
 )
 from stageline_engine.ports.registry import WorkflowRegistry
@@ -104,6 +105,7 @@ __all__ = [
     "SessionStore",
     "StageDetails",
     "StageExecutor",
+    "Statistics",
     "TokenStore",
     "UnitOfWork",
     "UsageDimension",

@@ -220,6 +220,24 @@ class Workload(NamedTuple):
     dead_letters: int
 
 
+class Statistics(NamedTuple):
+    """What a store holds of one namespace.
+
+    Attributes:
+        runs: Runs by state; a state without any is left out.
+        work: Its jobs and dead letters.
+        undelivered: Events that wait to be delivered; one counts once for each consumer.
+        sessions: Living sessions of workers.
+        slots: The slots of them all.
+    """
+
+    runs: Mapping[RunState, int]
+    work: Workload
+    undelivered: int
+    sessions: int
+    slots: int
+
+
 class PoolUse(NamedTuple):
     """Use of one pool of connections: those lent, those free, and who waits for one."""
 
@@ -281,6 +299,10 @@ class RunQueries(Protocol):
 
     async def workload(self) -> Workload:
         """Counts live jobs and dead letters of all namespaces."""
+        ...
+
+    async def statistics(self, namespace: str) -> Statistics:
+        """Counts what a namespace holds. Its time grows with the number of runs that are kept."""
         ...
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:

@@ -12,7 +12,7 @@ from stageline_engine import limits
 from stageline_server.dispatch.plane import ControlPlane
 from stageline_server.errors import answering, invalid_field
 from stageline_server.mapping.definitions import duration_of
-from stageline_server.mapping.fields import out_of_range, timestamp_of
+from stageline_server.mapping.fields import namespace_of, out_of_range, timestamp_of
 from stageline_server.mapping.to_protos import (
     CAPABILITIES,
     PROTOCOL_VERSION_MAX,
@@ -57,6 +57,26 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     ) -> messages.ListWorkersResponse:
         """Lists the live sessions of a namespace, by worker name."""
         return await self._workers.page(request)
+
+    @answering
+    async def GetStats(
+        self, request: messages.GetStatsRequest, context: Context
+    ) -> messages.GetStatsResponse:
+        """Counts what a namespace holds."""
+        now, queries = self._plane.ports.clock.now(), self._plane.ports.queries
+        counted = await queries.statistics(namespace_of(request.namespace))
+        oldest_at = counted.work.oldest_ready_at
+        return messages.GetStatsResponse(
+            runs_by_state={state.value: count for state, count in counted.runs.items()},
+            ready_jobs=counted.work.ready,
+            leased_jobs=counted.work.leased,
+            delayed_jobs=counted.work.delayed,
+            oldest_ready_age=duration_of(max(now - oldest_at, timedelta(0)) if oldest_at else timedelta(0)),
+            sessions=counted.sessions,
+            slots=counted.slots,
+            undelivered_events=counted.undelivered,
+            dead_letters=counted.work.dead_letters,
+        )
 
     @answering
     async def MaintenanceTick(

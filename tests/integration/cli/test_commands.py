@@ -175,6 +175,7 @@ async def test_every_command_has_help(cli: Run) -> None:
         ("events",),
         ("dlq",),
         ("maintenance",),
+        ("stats",),
         ("run", "artifacts"),
         ("run", "start"),
         ("run", "watch"),
@@ -184,6 +185,16 @@ async def test_every_command_has_help(cli: Run) -> None:
         assert result.exit_code == ExitCode.OK
         assert "Usage:" in result.stdout
         assert "\b" not in result.stdout
+
+
+async def test_what_a_namespace_holds_is_counted(cli: Run) -> None:
+    await cli("run", "start", "hello", "--input", '{"name": "Ada"}', "--wait")
+    counted = json.loads((await cli("stats", "--json")).stdout)
+    assert (counted["runs"], counted["ready_jobs"], counted["sessions"]) == ({"COMPLETED": 1}, 0, 1)
+    shown = await cli("stats")
+    assert [line.split() for line in shown.stdout.splitlines() if "RUNNING" in line] == [
+        ["runs", "RUNNING", "1"]
+    ]
 
 
 async def test_artifacts_are_put_listed_got_and_deleted(cli: Run, tmp_path: Path) -> None:

@@ -11,12 +11,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from stageline.v1 import admin_service_pb2
-from stageline.v1.admin_service_pb2_grpc import AdminServiceStub
+from stageline.v1.admin_service_pb2_grpc import (
+    AdminServiceServicer,
+    AdminServiceStub,
+    add_AdminServiceServicer_to_server,
+)
 from stageline_engine import limits
 from stageline_engine.errors import StorageUnavailableError
 from stageline_server.app import SERVICES, Application, ListenError, check_free
 from stageline_server.dispatch.ports import Ports
 from stageline_server.health import HealthMonitor
+from stageline_server.registration import register
 from stageline_server.settings import Settings
 from stageline_server.shutdown import Shutdown
 from tests.integration.server.running import ANY_PORT, Server, documents, refused, running
@@ -90,10 +95,31 @@ async def test_what_is_no_message_is_refused(server: Server, method: str, raw: b
     assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
 
 
-async def test_a_method_of_a_later_version_is_not_served(server: Server) -> None:
-    told = await refused(AdminServiceStub(server.channel).GetStats(admin_service_pb2.GetStatsRequest()))
+class _Bare(AdminServiceServicer):
+    """Serves none of the methods that its protos have."""
+
+
+async def test_a_method_of_the_protos_that_a_server_does_not_serve_is_named() -> None:
+    server = grpc.aio.server()
+    register(server, _Bare(), add_AdminServiceServicer_to_server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        told = await refused(AdminServiceStub(channel).GetStats(admin_service_pb2.GetStatsRequest()))
+    await server.stop(None)
     assert (told.code, told.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_SERVED")
     assert told.metadata == {"method": "/stageline.v1.AdminService/GetStats"}
+
+
+async def test_what_a_namespace_holds_is_counted(server: Server) -> None:
+    await server.register(documents())
+    await server.create()
+    admin = AdminServiceStub(server.channel)
+    told = await admin.GetStats(admin_service_pb2.GetStatsRequest())
+    assert (dict(told.runs_by_state), told.ready_jobs) == ({"RUNNING": 1}, 1)
+    assert told.oldest_ready_age.ToTimedelta() >= timedelta(0)
+    elsewhere = await admin.GetStats(admin_service_pb2.GetStatsRequest(namespace="elsewhere"))
+    assert elsewhere == admin_service_pb2.GetStatsResponse(oldest_ready_age=elsewhere.oldest_ready_age)
 
 
 async def test_a_request_over_the_limit_is_cut_off(server: Server) -> None:

@@ -1,7 +1,7 @@
 """Reading runs, their stages and their events, as last committed."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from stageline_engine.adapters.memory import outbox, usage
 from stageline_engine.adapters.memory.commit import output_of
 from stageline_engine.adapters.memory.state import MemoryState, OutboxStream
 from stageline_engine.decide.lease import urgency
-from stageline_engine.model.job import JobKind, JobState
+from stageline_engine.model.job import JobKind, JobRow, JobState
 from stageline_engine.model.run import RunRow, RunState
 from stageline_engine.model.stage import StageRow
 from stageline_engine.ports import (
@@ -24,6 +24,7 @@ from stageline_engine.ports import (
     RunFilter,
     RunPage,
     StageDetails,
+    Statistics,
     Workload,
 )
 from stageline_engine.records import AnnotationRecord, EventRow
@@ -116,16 +117,24 @@ class MemoryRunQueries:
 
     async def workload(self) -> Workload:
         """Counts live jobs and dead letters of all namespaces."""
-        jobs = list(self._state.jobs.values())
-        count = Counter(job.state for job in jobs)
-        ready = [job.available_at for job in jobs if job.state is JobState.READY]
-        dead = sum(stream.dead_at is not None for stream in self._state.streams.values())
-        return Workload(
-            count[JobState.READY],
-            count[JobState.LEASED],
-            count[JobState.DELAYED],
-            min(ready, default=None),
-            dead,
+        return _workload(self._state.jobs.values(), self._state.streams.values())
+
+    async def statistics(self, namespace: str) -> Statistics:
+        """Counts what a namespace holds."""
+        runs = {run.id: run for run in self._state.runs.values() if run.namespace == namespace}
+        jobs = [job for job in self._state.jobs.values() if job.run_id in runs]
+        streams = [stream for (run_id, _), stream in self._state.streams.items() if run_id in runs]
+        living = [
+            session
+            for session in self._state.sessions.values()
+            if session.namespace == namespace and session.ended_at is None
+        ]
+        return Statistics(
+            Counter(run.state for run in runs.values()),
+            _workload(jobs, streams),
+            sum(stream.pending - stream.published for stream in streams),
+            len(living),
+            sum(session.slots for session in living),
         )
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
@@ -204,4 +213,14 @@ def _matches(run: RunRow, which: RunFilter) -> bool:
         and (not which.states or run.state in which.states)
         and (which.created_after is None or run.created_at >= which.created_after)
         and (which.created_before is None or run.created_at < which.created_before)
+    )
+
+
+def _workload(jobs: Iterable[JobRow], streams: Iterable[OutboxStream]) -> Workload:
+    held = list(jobs)
+    count = Counter(job.state for job in held)
+    ready = [job.available_at for job in held if job.state is JobState.READY]
+    dead = sum(stream.dead_at is not None for stream in streams)
+    return Workload(
+        count[JobState.READY], count[JobState.LEASED], count[JobState.DELAYED], min(ready, default=None), dead
     )

@@ -33,6 +33,7 @@ from stageline_engine.ports import (
     RunFilter,
     RunPage,
     StageDetails,
+    Statistics,
     Workload,
 )
 from stageline_engine.records import AnnotationRecord, EventRow, EventSource, RunPayload
@@ -160,6 +161,13 @@ class PostgresQueries:
         """Counts live jobs and dead letters of all namespaces."""
         (counts,) = await self._database.run(runs.COUNT_WORK)
         return Workload(*counts)
+
+    async def statistics(self, namespace: str) -> Statistics:
+        """Counts what a namespace holds."""
+        (counts,) = await self._database.run(runs.COUNT_NAMESPACE, (namespace,))
+        states = await self._database.run(runs.COUNT_RUNS, (namespace,))
+        by_state = {RunState(state): count for state, count in states}
+        return Statistics(by_state, Workload(*counts[:5]), *counts[5:])
 
     async def lease_is_live(self, namespace: str, run_id: UUID, stage_number: int, lease_token: UUID) -> bool:
         """Returns whether this token is the one of the job's present lease."""

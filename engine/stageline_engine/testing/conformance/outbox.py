@@ -91,6 +91,15 @@ class OutboxConformance(Conformance):
             await scene.cancel(run_id)
             assert told(await claim(scene)) == {run_id: [3, 4]}
 
+    async def test_undelivered_events_of_a_namespace_are_counted(self) -> None:
+        async with self.scene_with_run() as (scene, _, run_id):
+            queries = scene.backend.queries
+            locked_until = await self._claimed_until(scene)
+            assert (await queries.statistics("default")).undelivered == 2
+            assert (await queries.statistics("another")).undelivered == 0
+            await settle(scene, OutboxSettlement(run_id, locked_until, published_up_to=1))
+            assert (await queries.statistics("default")).undelivered == 1
+
     async def test_events_of_the_time_between_claim_and_settlement_are_due_at_once(self) -> None:
         async with self.scene_with_run() as (scene, _, run_id):
             locked_until = await self._claimed_until(scene)

@@ -7,7 +7,7 @@ from typing import Any
 from stageline_engine.commands import JobOffer, ReportProgress
 from stageline_engine.model.run import RunState
 from stageline_engine.model.stage import StageState
-from stageline_engine.ports import RunFilter, Workload
+from stageline_engine.ports import RunFilter, Statistics, Workload
 from stageline_engine.testing.conformance.base import Conformance
 from stageline_engine.testing.definitions import workflow
 from stageline_engine.testing.scene import completed, failed
@@ -231,8 +231,16 @@ class QueryConformance(Conformance):
             [offer, _] = await scene.lease(session_id, registered, slots=2)
             await scene.report(offer, failed())
             assert await scene.backend.queries.workload() == Workload(2, 1, 1, begun_at, 0)
+            here = await scene.backend.queries.statistics("default")
+            assert here == Statistics({RunState.RUNNING: 1}, Workload(1, 1, 1, begun_at, 0), 0, 1, 100)
             await scene.cancel(run_id)
             assert (await scene.backend.queries.workload())[:3] == (1, 0, 0)
+            there = await scene.backend.queries.statistics("another")
+            assert (there.runs, there.work[:3], there.sessions) == ({RunState.RUNNING: 1}, (1, 0, 0), 0)
+            here = await scene.backend.queries.statistics("default")
+            assert (here.runs, here.work[:3]) == ({RunState.CANCELLED: 1}, (0, 0, 0))
+            nowhere = await scene.backend.queries.statistics("nowhere")
+            assert nowhere == Statistics({}, nothing, 0, 0, 0)
 
     async def test_a_lease_is_live_until_it_is_reported(self) -> None:
         async with self.scene_with_run(["a", "b"]) as (scene, registered, run_id):

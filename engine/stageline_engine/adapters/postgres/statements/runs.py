@@ -165,6 +165,24 @@ COUNT_WORK = b"""
     FROM jobs"""
 """Counts live jobs and streams that stand at a dead letter."""
 
+COUNT_NAMESPACE = b"""
+    SELECT count(*) FILTER (WHERE job.state = 'READY'),
+           count(*) FILTER (WHERE job.state = 'LEASED'),
+           count(*) FILTER (WHERE job.state = 'DELAYED'),
+           min(job.available_at) FILTER (WHERE job.state = 'READY'),
+           (SELECT count(*) FROM outbox JOIN runs ON runs.id = outbox.run_id WHERE dead AND namespace = $1),
+           (SELECT coalesce(sum(pending_sequence - published_sequence), 0)::bigint
+            FROM outbox JOIN runs ON runs.id = outbox.run_id WHERE namespace = $1),
+           (SELECT count(*) FROM sessions WHERE namespace = $1 AND ended_at IS NULL),
+           (SELECT coalesce(sum(slots), 0)::bigint FROM sessions WHERE namespace = $1 AND ended_at IS NULL)
+    FROM jobs AS job JOIN runs AS run ON run.id = job.run_id
+    WHERE run.namespace = $1"""
+"""Counts what lives in a namespace: jobs, streams at a dead letter, undelivered events, sessions and their slots."""
+
+COUNT_RUNS = b"""
+    SELECT state, count(*) FROM runs WHERE namespace = $1 GROUP BY state"""
+"""Counts the runs of a namespace by state."""
+
 LEASE_IS_LIVE = b"""
     SELECT 1 FROM jobs AS job JOIN runs AS run ON run.id = job.run_id
     WHERE job.run_id = $1 AND job.stage_number = $2 AND job.lease_token = $3 AND run.namespace = $4"""
