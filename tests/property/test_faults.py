@@ -7,7 +7,7 @@ from stageline_engine.testing.simulation.__main__ import main
 from stageline_engine.testing.simulation.world import OpenBackend
 from tests.property.faults import FAULTS, Unordered, faulty, indiscreet
 
-SEEDS_MAX = 40
+SEEDS_MAX = 120
 """Seeds within which every fault is found."""
 
 

@@ -10,7 +10,9 @@ from stageline_sdk import Client, Stats
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 @target_options
 def stats(as_json: bool, address: str | None, namespace: str) -> None:
-    """Count runs by state, jobs, workers, and events that wait to be delivered.
+    """Count what a namespace holds.
+
+    Runs by state, jobs, workers, and events that wait to be delivered.
 
     \b
     Examples:

@@ -44,10 +44,11 @@ def usage(
     namespace: str,
     **named: str,
 ) -> None:
-    """Show what AI calls cost: sums in groups, the most costly first, and their total.
+    """Show what AI calls cost.
 
-    A cost that is unknown is counted apart, and is not 0. What was spent for nothing, by attempts that failed, workers that
-    were lost and work that was cancelled, is part of the cost and shown as wasted.
+    Sums in groups, the most costly first, and their total. A cost that is unknown is counted apart, and is not 0. What was
+    spent for nothing, by attempts that failed, workers that were lost and work that was cancelled, is part of the cost and
+    shown as wasted.
 
     \b
     Examples:
