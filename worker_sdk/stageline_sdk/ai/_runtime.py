@@ -1,20 +1,32 @@
 """What a worker has for the AI calls of its stages: its models, and their clients, for each event loop."""
 
 import asyncio
-import importlib
-import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stageline_sdk._portal import LoopThread
+from stageline_sdk.ai._imports import import_alone
 from stageline_sdk.ai.errors import MissingExtraError
 from stageline_sdk.ai.registry import DEFAULT_REGISTRY, ModelRegistry
 
 if TYPE_CHECKING:
     from stageline_sdk.ai._backend.clients import LoopClients
 
-_BACKEND = "stageline_sdk.ai._backend.calls"
+_BACKEND = tuple(
+    f"stageline_sdk.ai._backend.{name}"
+    for name in (
+        "calls",
+        "clients",
+        "streams",
+        "embeddings",
+        "price_list",
+        "batches.desk",
+        "batches.dry",
+        "batches.fetch",
+    )
+)
+"""What calls need, whole: what is imported later is there by then, and holds nobody up."""
 
 
 class AiRuntime:
@@ -30,6 +42,7 @@ class AiRuntime:
         self.portal = LoopThread("stageline-ai")
         self._lock = threading.Lock()
         self._clients: dict[asyncio.AbstractEventLoop, LoopClients] = {}
+        self._is_loaded = False
         self._stop_updates: Callable[[], None] | None = None
 
     async def load(self) -> None:
@@ -38,8 +51,9 @@ class AiRuntime:
         Raises:
             MissingExtraError: They are not installed.
         """
-        if _BACKEND not in sys.modules:
+        if not self._is_loaded:
             await asyncio.to_thread(_load_backend)
+            self._is_loaded = True
         if self.registry.prices_url and self._stop_updates is None:
             from stageline_sdk.ai._backend.price_list import keep_up_to_date  # noqa: PLC0415 - heavy
 
@@ -75,7 +89,7 @@ class AiRuntime:
 
 def _load_backend() -> None:
     try:
-        importlib.import_module(_BACKEND)
+        import_alone(*_BACKEND)
     except ImportError as error:
         raise MissingExtraError(
             "AI calls need more libraries than the default install has: pip install 'stageline[openai]', "

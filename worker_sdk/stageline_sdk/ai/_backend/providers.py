@@ -10,6 +10,7 @@ from pydantic_ai.embeddings import EmbeddingModel
 from pydantic_ai.models import Model
 from pydantic_ai.providers import Provider
 
+from stageline_sdk.ai._imports import import_alone
 from stageline_sdk.ai.errors import MissingExtraError, UnusableModelError
 from stageline_sdk.ai.models import PROVIDERS, BatchRoute
 
@@ -44,8 +45,11 @@ def load_libraries(name: str, *, embeds: bool) -> None:
     """
     if embeds and name not in _EMBEDDERS:
         raise UnusableModelError(f"{name} serves no embedding models")
-    _load(name, *_PROVIDERS[name])
-    _load(name, *(_EMBEDDERS if embeds else _WRITERS)[name])
+    model_module, _ = (_EMBEDDERS if embeds else _WRITERS)[name]
+    try:
+        import_alone(_PROVIDERS[name][0], model_module)
+    except ImportError as error:
+        raise _missing(name, error) from error
 
 
 def build_provider(name: str, *, base_url: str | None, api_key: str | None) -> Provider[Any]:
@@ -93,7 +97,11 @@ def _load(provider: str, module: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:
-        extra = PROVIDERS[provider].extra
-        raise MissingExtraError(
-            f"calls of {provider} need its library: pip install 'stageline[{extra}]' ({error})", extra=extra
-        ) from error
+        raise _missing(provider, error) from error
+
+
+def _missing(provider: str, error: ImportError) -> MissingExtraError:
+    extra = PROVIDERS[provider].extra
+    return MissingExtraError(
+        f"calls of {provider} need its library: pip install 'stageline[{extra}]' ({error})", extra=extra
+    )
