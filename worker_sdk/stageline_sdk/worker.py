@@ -331,8 +331,8 @@ def _signals_to(worker: Worker) -> Iterator[None]:
         if count == 1:
             worker.stop()
         else:
+            restore()  # First: what the stop sets off may be seen outside, and answered by a third signal at once.
             worker.stop(timedelta(0))
-            restore()
 
     def restore() -> None:
         for number, handler in before.items():

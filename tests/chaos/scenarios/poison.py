@@ -9,6 +9,8 @@ from tests.chaos.arena import Arena, Pace
 from tests.chaos.audit import audit
 from tests.chaos.load import create_runs
 from tests.chaos.scenario import Figures, Scenario
+from tests.chaos.stages import SLOTS
+from tests.support.processes import Process
 from tests.waiting import eventually_sync
 
 WORKERS = 2
@@ -23,17 +25,24 @@ class Size:
         poisons: Runs whose stage kills its worker.
         others: Runs beside them.
         seconds: That the stages of those take.
+        slots: Of each worker. What shares a worker with a poison dies with it, and may in the end be taken for one: where
+            workers come back slowly, only one slot keeps the others safe.
     """
 
     poisons: int
     others: int
     seconds: float
+    slots: int
 
 
 def play(arena: Arena, size: Size) -> Figures:
     """Starts workers anew as they die, as any supervisor does, until every run has ended."""
     server = arena.server(Pace(session_seconds=1, heartbeat_seconds=0.25))
-    workers = arena.workers(server.address, WORKERS, "doomed_worker")
+
+    def start() -> Process:
+        return arena.start_worker(server.address, "doomed_worker", "--concurrency", str(size.slots))
+
+    workers = arena.connected([start() for _ in range(WORKERS)])
     client = arena.client(server.address)
     poisons = create_runs(arena, client, "poison", size.poisons)
     others = create_runs(arena, client, "single", size.others, seconds=size.seconds)
@@ -44,7 +53,7 @@ def play(arena: Arena, size: Size) -> Figures:
         for place, each in enumerate(workers):
             if each.exit_code is not None:
                 deaths += 1
-                workers[place] = arena.start_worker(server.address, "doomed_worker")
+                workers[place] = start()
         return arena.database.open_runs() == 0
 
     eventually_sync(tend, what="the end of all runs", within=timedelta(minutes=10))
@@ -69,6 +78,6 @@ SCENARIO = Scenario(
     "poison",
     "a stage that kills its worker each time",
     play,
-    short=Size(poisons=1, others=20, seconds=0.1),
-    long=Size(poisons=8, others=400, seconds=0.5),
+    short=Size(poisons=1, others=20, seconds=0.1, slots=1),
+    long=Size(poisons=8, others=400, seconds=0.5, slots=SLOTS),
 )
